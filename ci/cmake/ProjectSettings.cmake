@@ -1,0 +1,63 @@
+# Compiler settings, third-party packages and the two helpers that every folder's CMakeLists.txt uses.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(vpn_warnings INTERFACE)
+target_compile_options(vpn_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror=switch -Werror=unused-result
+  $<$<BOOL:${VPN_WERROR}>:-Werror>)
+# Paths in __FILE__ and debug information are relative to the checkout, so builds do not depend on where it lies.
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+add_compile_options(-fstack-protector-strong)
+if(CMAKE_BUILD_TYPE MATCHES "Rel" AND NOT VPN_SANITIZE)
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+add_link_options(-Wl,-z,relro -Wl,-z,now)
+
+if(VPN_SANITIZE)
+  add_compile_options(-fsanitize=${VPN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${VPN_SANITIZE})
+endif()
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(b2 REQUIRED IMPORTED_TARGET libb2)
+pkg_check_modules(crypto REQUIRED IMPORTED_TARGET libcrypto)
+find_package(tl-expected REQUIRED)
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# intel-ipsec-mb ships no pkg-config file, and exists for x86-64 only; without it the portable backends serve.
+find_library(IPSEC_MB_LIBRARY IPSec_MB)
+find_path(IPSEC_MB_INCLUDE intel-ipsec-mb.h)
+
+# vpn_add_test(NAME SOURCES... LIBRARIES...): one GoogleTest executable, each of its tests known to ctest by name.
+function(vpn_add_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} vpn_warnings GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()
+
+# vpn_add_library(NAME SOURCES... LIBRARIES...): a static library with the project's warnings and include root.
+function(vpn_add_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_LIBRARIES} PRIVATE vpn_warnings)
+endfunction()
