@@ -12,7 +12,8 @@ namespace vpn {
 using BytesView = std::span<const uint8_t>;
 using MutableBytes = std::span<uint8_t>;
 
-// Copies `from` to the front of `to`; `to` must be at least as long. memcpy with null and zero length is avoided.
+// Copies `from` to the front of `to`; `to` must be at least as long. memcpy with null and zero length is
+// avoided.
 inline void copy_bytes(BytesView from, MutableBytes to) noexcept {
   if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
 }

@@ -12,7 +12,8 @@ template <typename T>
 std::optional<T> parse_number(std::string_view text, T max) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || text.empty() || value > max) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty() || value > max)
+    return std::nullopt;
   return value;
 }
 
@@ -69,7 +70,9 @@ bool IpPrefix::contains(const IpAddress& other) const noexcept {
   return other.family() == address.family() && other.masked(length) == address.masked(length);
 }
 
-std::string IpPrefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
+std::string IpPrefix::to_string() const {
+  return address.to_string() + "/" + std::to_string(length);
+}
 
 std::optional<UdpAddress> UdpAddress::parse(std::string_view text) {
   const size_t colon = text.rfind(':');

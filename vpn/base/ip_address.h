@@ -31,7 +31,9 @@ class IpAddress {
   [[nodiscard]] constexpr IpFamily family() const noexcept { return family_; }
   [[nodiscard]] constexpr bool is_ipv4() const noexcept { return family_ == IpFamily::kIpv4; }
   // 4 or 16 bytes.
-  [[nodiscard]] BytesView bytes() const noexcept { return {bytes_.data(), is_ipv4() ? size_t{4} : size_t{16}}; }
+  [[nodiscard]] BytesView bytes() const noexcept {
+    return {bytes_.data(), is_ipv4() ? size_t{4} : size_t{16}};
+  }
   [[nodiscard]] constexpr unsigned bit_count() const noexcept { return is_ipv4() ? 32 : 128; }
   // The bit at `position`, 0 being the most significant.
   [[nodiscard]] constexpr bool bit(unsigned position) const noexcept {
@@ -68,7 +70,8 @@ struct UdpAddress {
   uint16_t port = 0;      // host byte order
   uint32_t scope_id = 0;  // IPv6 link-local only; else 0
 
-  // "192.0.2.1:51820" or "[2001:db8::1]:51820" with an optional numeric "%scope" inside the brackets; names are not resolved here.
+  // "192.0.2.1:51820" or "[2001:db8::1]:51820" with an optional numeric "%scope" inside the brackets; names
+  // are not resolved here.
   static std::optional<UdpAddress> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
 

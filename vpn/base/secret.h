@@ -4,16 +4,25 @@
 #include <sodium.h>
 
 #include <array>
+#include <utility>
 
 #include "vpn/base/bytes.h"
 #include "vpn/base/check.h"
 
 namespace vpn {
 
-// Overwrites memory in a way the compiler may not leave out.
-inline void wipe(MutableBytes bytes) noexcept { sodium_memzero(bytes.data(), bytes.size()); }
+// libsodium's one-time start-up, for any thread and any number of times. Guarded memory needs it.
+inline void initialize_sodium() noexcept {
+  VPN_CHECK(sodium_init() >= 0);
+}
 
-// Equality in time that depends on the length alone; a difference in length is false at once (lengths are public).
+// Overwrites memory in a way the compiler may not leave out.
+inline void wipe(MutableBytes bytes) noexcept {
+  sodium_memzero(bytes.data(), bytes.size());
+}
+
+// Equality in time that depends on the length alone; a difference in length is false at once (lengths are
+// public).
 [[nodiscard]] inline bool equal_constant_time(BytesView a, BytesView b) noexcept {
   return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -51,28 +60,42 @@ class Secret {
   std::array<uint8_t, N> bytes_{};
 };
 
-// LockedSecret<N>: a Secret for long-term keys, in guarded pages that are locked against swapping where the system
-// allows it, and left out of core dumps. Movable, not copyable.
+// LockedSecret<N>: a Secret for long-term keys, in guarded pages that are locked against swapping where the
+// system allows it, and left out of core dumps. Movable, not copyable; what was moved from holds nothing, and
+// view() of it is a mistake that ends the process.
 template <size_t N>
 class LockedSecret {
  public:
-  LockedSecret() noexcept : bytes_(static_cast<uint8_t*>(sodium_malloc(N))) {
-    VPN_CHECK(bytes_ != nullptr);
-    wipe({bytes_, N});
+  // Starts as zeros.
+  LockedSecret() noexcept : bytes_(allocate()) { wipe({bytes_, N}); }
+  explicit LockedSecret(std::span<const uint8_t, N> bytes) noexcept : bytes_(allocate()) {
+    copy_bytes(bytes, {bytes_, N});
   }
-  explicit LockedSecret(std::span<const uint8_t, N> bytes) noexcept : LockedSecret() { copy_bytes(bytes, {bytes_, N}); }
   LockedSecret(const LockedSecret&) = delete;
   LockedSecret& operator=(const LockedSecret&) = delete;
-  LockedSecret(LockedSecret&& other) noexcept : bytes_(other.bytes_) { other.bytes_ = nullptr; }
+  LockedSecret(LockedSecret&& other) noexcept : bytes_(std::exchange(other.bytes_, nullptr)) {}
   LockedSecret& operator=(LockedSecret&& other) noexcept {
-    std::swap(bytes_, other.bytes_);
+    if (this != &other) {
+      sodium_free(bytes_);
+      bytes_ = std::exchange(other.bytes_, nullptr);
+    }
     return *this;
   }
   ~LockedSecret() { sodium_free(bytes_); }  // wipes first
 
-  [[nodiscard]] std::span<const uint8_t, N> view() const noexcept { return std::span<const uint8_t, N>(bytes_, N); }
+  [[nodiscard]] std::span<const uint8_t, N> view() const noexcept {
+    VPN_CHECK(bytes_ != nullptr);
+    return std::span<const uint8_t, N>(bytes_, N);
+  }
 
  private:
+  [[nodiscard]] static uint8_t* allocate() noexcept {
+    initialize_sodium();
+    auto* bytes = static_cast<uint8_t*>(sodium_malloc(N));
+    VPN_CHECK(bytes != nullptr);
+    return bytes;
+  }
+
   uint8_t* bytes_;
 };
 

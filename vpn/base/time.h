@@ -20,7 +20,8 @@ struct MonotonicClock {
 // A point of monotonic time. The origin is the caller's; only differences mean anything.
 using Instant = MonotonicClock::time_point;
 
-// Wall-clock time since 1970-01-01 UTC, leap seconds not counted. It may step backwards; only TAI64N stamps use it.
+// Wall-clock time since 1970-01-01 UTC, leap seconds not counted. It may step backwards; only TAI64N stamps
+// use it.
 struct UnixTime {
   int64_t seconds = 0;
   uint32_t nanoseconds = 0;  // 0 … 999,999,999

@@ -20,22 +20,23 @@ inline constexpr size_t kTagBytes = 16;
 
 using AeadSecret = Secret<kKeyBytes>;
 
-// The cipher of a session. Both take a 32-byte key and a 16-byte tag; the 12-byte nonce is made from the counter as
-// the Noise specification (section 12) says: ChaChaPoly 4 zero bytes ‖ LE64 counter, AESGCM 4 zero bytes ‖ BE64 counter.
+// The cipher of a session. Both take a 32-byte key and a 16-byte tag; the 12-byte nonce is made from the
+// counter as the Noise specification (section 12) says: ChaChaPoly 4 zero bytes ‖ LE64 counter, AESGCM 4 zero
+// bytes ‖ BE64 counter.
 enum class Suite : uint8_t { kChaCha20Poly1305, kAes256Gcm };
 inline constexpr size_t kSuiteCount = 2;
 
 [[nodiscard]] std::string_view suite_name(Suite suite) noexcept;  // "ChaCha20-Poly1305", "AES-256-GCM"
 
-// A key prepared for one backend (its schedule, tables). Immutable after creation, so many threads may use it at once;
-// wiped when destroyed. Use it only with an Aead of the backend that made it.
+// A key prepared for one backend (its schedule, tables). Immutable after creation, so many threads may use it
+// at once; wiped when destroyed. Use it only with an Aead of the backend that made it.
 class AeadKey {
  public:
   virtual ~AeadKey() = default;
 };
 
-// One packet of a batch. `sealed` is ciphertext ‖ tag and 16 bytes longer than `plain`; the two may be the same memory
-// (same start), or not overlap at all.
+// One packet of a batch. `sealed` is ciphertext ‖ tag and 16 bytes longer than `plain`; the two may be the
+// same memory (same start), or not overlap at all.
 struct SealJob {
   Counter counter = 0;
   BytesView plain;
@@ -48,26 +49,28 @@ struct OpenJob {
   bool authentic = false;  // result
 };
 
-// One backend's implementation of one suite. An Aead object belongs to one thread at a time (a backend may keep scratch
-// state in it); the keys may be shared.
+// One backend's implementation of one suite. An Aead object belongs to one thread at a time (a backend may
+// keep scratch state in it); the keys may be shared.
 class Aead {
  public:
   virtual ~Aead() = default;
 
   [[nodiscard]] virtual Suite suite() const noexcept = 0;
-  [[nodiscard]] virtual std::string_view backend_name() const noexcept = 0;  // "libsodium", "openssl", "ipsec-mb"
+  [[nodiscard]] virtual std::string_view backend_name()
+      const noexcept = 0;  // "libsodium", "openssl", "ipsec-mb"
 
   [[nodiscard]] virtual std::unique_ptr<AeadKey> make_key(const AeadSecret& secret) noexcept = 0;
 
   // Encrypts `plain` into `sealed` (plain.size() + 16 bytes). `associated` is authenticated, not encrypted.
   virtual void seal(const AeadKey& key, Counter counter, BytesView associated, BytesView plain,
                     MutableBytes sealed) noexcept = 0;
-  // Decrypts `sealed` into `plain` (sealed.size() - 16 bytes). False, and nothing of the plaintext left in `plain`, when
-  // the tag does not verify or `sealed` is shorter than a tag.
+  // Decrypts `sealed` into `plain` (sealed.size() - 16 bytes). False, and nothing of the plaintext left in
+  // `plain`, when the tag does not verify or `sealed` is shorter than a tag.
   [[nodiscard]] virtual bool open(const AeadKey& key, Counter counter, BytesView associated, BytesView sealed,
                                   MutableBytes plain) noexcept = 0;
 
-  // Many packets under one key, without associated data. Backends that work on several packets at once override these.
+  // Many packets under one key, without associated data. Backends that work on several packets at once
+  // override these.
   virtual void seal_batch(const AeadKey& key, std::span<SealJob> jobs) noexcept {
     for (SealJob& job : jobs) seal(key, job.counter, {}, job.plain, job.sealed);
   }
@@ -93,16 +96,17 @@ struct AeadSet {
   }
 };
 
-// The fastest backends that this processor has and that agree with another library on a known set of packets. Every
-// call selects the same backends, so keys may be shared between the sets of several workers.
-// `only` restricts the choice to one backend (tests, comparisons); the others still serve what it does not have.
+// The fastest backends that this processor has and that agree with another library on a known set of packets.
+// Every call selects the same backends, so keys may be shared between the sets of several workers. `only`
+// restricts the choice to one backend (tests, comparisons); the others still serve what it does not have.
 [[nodiscard]] AeadSet select_aeads(std::optional<Backend> only = std::nullopt) noexcept;
 
 // XChaCha20-Poly1305 with a 24-byte nonce, as cookies use it. Sizes as for Aead.
 inline constexpr size_t kXNonceBytes = 24;
-void xchacha20_poly1305_seal(const AeadSecret& key, std::span<const uint8_t, kXNonceBytes> nonce, BytesView associated,
-                             BytesView plain, MutableBytes sealed) noexcept;
-[[nodiscard]] bool xchacha20_poly1305_open(const AeadSecret& key, std::span<const uint8_t, kXNonceBytes> nonce,
-                                           BytesView associated, BytesView sealed, MutableBytes plain) noexcept;
+void xchacha20_poly1305_seal(const AeadSecret& key, std::span<const uint8_t, kXNonceBytes> nonce,
+                             BytesView associated, BytesView plain, MutableBytes sealed) noexcept;
+[[nodiscard]] bool xchacha20_poly1305_open(const AeadSecret& key,
+                                           std::span<const uint8_t, kXNonceBytes> nonce, BytesView associated,
+                                           BytesView sealed, MutableBytes plain) noexcept;
 
 }  // namespace vpn::crypto

@@ -15,7 +15,8 @@ void update(blake2s_state& state, std::initializer_list<BytesView> parts) noexce
   }
 }
 
-void hash_parts(std::span<uint8_t, kHashBytes> out, BytesView first, std::initializer_list<BytesView> parts) noexcept {
+void hash_parts(std::span<uint8_t, kHashBytes> out, BytesView first,
+                std::initializer_list<BytesView> parts) noexcept {
   blake2s_state state;
   VPN_CHECK(blake2s_init(&state, kHashBytes) == 0);
   update(state, {first});

@@ -25,8 +25,8 @@ using ChainSecret = Secret<kHashBytes>;
 // HMAC (RFC 2104) with BLAKE2s-256; any key length.
 [[nodiscard]] ChainSecret hmac_blake2s(BytesView key, std::initializer_list<BytesView> parts) noexcept;
 
-// The Noise HKDF (section 4.3), which is RFC 5869 with an empty info: extract with `chain` as the salt, expand to one,
-// two or three 32-byte outputs.
+// The Noise HKDF (section 4.3), which is RFC 5869 with an empty info: extract with `chain` as the salt,
+// expand to one, two or three 32-byte outputs.
 [[nodiscard]] ChainSecret kdf1(const ChainSecret& chain, BytesView input) noexcept;
 struct Kdf2 {
   ChainSecret first, second;

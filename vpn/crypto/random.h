@@ -1,5 +1,5 @@
-// RandomSource: where the core's randomness comes from. The core never asks the system itself; the daemon hands in the
-// system's generator, the simulator and the tests a seeded one.
+// RandomSource: where the core's randomness comes from. The core never asks the system itself; the daemon
+// hands in the system's generator, the simulator and the tests a seeded one.
 #pragma once
 
 #include "vpn/base/bytes.h"

@@ -18,8 +18,10 @@ PublicKey derive_public_key(PrivateKeyView private_key) noexcept {
 }
 
 bool x25519(PrivateKeyView private_key, const PublicKey& public_key, SharedSecret& shared) noexcept {
-  // libsodium refuses the points of small order, whose result would be zero; the check below holds for any library.
-  const int refused = crypto_scalarmult_curve25519(shared.mutable_view().data(), private_key.data(), public_key.bytes.data());
+  // libsodium refuses the points of small order, whose result would be zero; the check below holds for any
+  // library.
+  const int refused =
+      crypto_scalarmult_curve25519(shared.mutable_view().data(), private_key.data(), public_key.bytes.data());
   if (refused == 0 && !shared.is_zero()) return true;
   shared.clear();
   return false;

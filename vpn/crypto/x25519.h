@@ -17,6 +17,7 @@ void clamp(std::span<uint8_t, 32> private_key) noexcept;
 [[nodiscard]] PublicKey derive_public_key(PrivateKeyView private_key) noexcept;
 
 // The Diffie-Hellman result. False (and `shared` zero) when it is all zeros, as with a low-order public key.
-[[nodiscard]] bool x25519(PrivateKeyView private_key, const PublicKey& public_key, SharedSecret& shared) noexcept;
+[[nodiscard]] bool x25519(PrivateKeyView private_key, const PublicKey& public_key,
+                          SharedSecret& shared) noexcept;
 
 }  // namespace vpn::crypto
