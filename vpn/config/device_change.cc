@@ -1,0 +1,89 @@
+#include "vpn/config/device_change.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace vpn::config {
+namespace {
+
+Secret<32> key_or_zeros(const std::optional<Secret<32>>& key) {
+  return key ? *key : Secret<32>{};
+}
+
+template <typename T>
+void set_if_different(const T& before, const T& after, std::optional<T>& out) {
+  if (before != after) out = after;
+}
+
+std::vector<AllowedIpChange> allowed_changes(const std::vector<IpPrefix>& before,
+                                             const std::vector<IpPrefix>& after) {
+  const auto missing_in = [](const std::vector<IpPrefix>& list, const IpPrefix& prefix) {
+    return std::find(list.begin(), list.end(), prefix) == list.end();
+  };
+  std::vector<AllowedIpChange> changes;
+  for (const IpPrefix& prefix : before) {
+    if (missing_in(after, prefix)) changes.push_back({prefix, true});
+  }
+  for (const IpPrefix& prefix : after) {
+    if (missing_in(before, prefix)) changes.push_back({prefix, false});
+  }
+  return changes;
+}
+
+PeerChange peer_change(const PeerConfig& before, const PeerConfig& after, const ResolvedEndpoints& resolved) {
+  PeerChange change(after.public_key);
+  set_if_different(key_or_zeros(before.preshared_key), key_or_zeros(after.preshared_key),
+                   change.preshared_key);
+  set_if_different(before.persistent_keepalive, after.persistent_keepalive, change.persistent_keepalive);
+  set_if_different(before.cipher, after.cipher, change.cipher);
+  set_if_different(before.rekey_after_bytes, after.rekey_after_bytes, change.rekey_after_bytes);
+  set_if_different(before.rekey_after_time, after.rekey_after_time, change.rekey_after_time);
+  change.allowed_ips = allowed_changes(before.allowed_ips, after.allowed_ips);
+  const bool same_endpoint = !before.endpoints.empty() && !after.endpoints.empty() &&
+                             before.endpoints.front() == after.endpoints.front();
+  if (!after.endpoints.empty() && !same_endpoint) {
+    const auto found = resolved.find(after.endpoints.front());
+    if (found != resolved.end()) change.endpoint = found->second;
+  }
+  return change;
+}
+
+struct KeyHash {
+  size_t operator()(const PublicKey& key) const noexcept {
+    size_t hash = 0;
+    std::memcpy(&hash, key.bytes.data(), sizeof hash);
+    return hash;
+  }
+};
+using PeersByKey = std::unordered_map<PublicKey, const PeerConfig*, KeyHash>;
+
+PeersByKey peers_by_key(const Config& config) {
+  PeersByKey peers;
+  for (const PeerConfig& peer : config.peers) peers.emplace(peer.public_key, &peer);
+  return peers;
+}
+
+}  // namespace
+
+DeviceChange change_between(const Config& running, const Config& wanted, const ResolvedEndpoints& resolved) {
+  DeviceChange change;
+  set_if_different(key_or_zeros(running.interface.private_key), key_or_zeros(wanted.interface.private_key),
+                   change.private_key);
+  set_if_different(running.interface.listen_port, wanted.interface.listen_port, change.listen_port);
+  set_if_different(running.interface.fwmark, wanted.interface.fwmark, change.fwmark);
+  const PeersByKey before = peers_by_key(running);
+  const PeersByKey after = peers_by_key(wanted);
+  for (const PeerConfig& peer : running.peers) {
+    if (after.count(peer.public_key) == 0) change.peers.emplace_back(peer.public_key).remove = true;
+  }
+  for (const PeerConfig& peer : wanted.peers) {
+    const auto known = before.find(peer.public_key);
+    PeerConfig absent;
+    absent.public_key = peer.public_key;
+    PeerChange one = peer_change(known != before.end() ? *known->second : absent, peer, resolved);
+    if (known == before.end() || one != PeerChange(peer.public_key)) change.peers.push_back(std::move(one));
+  }
+  return change;
+}
+
+}  // namespace vpn::config

@@ -1,0 +1,21 @@
+// The wg-quick file: text ↔ Config. vpn.conf(5) describes every key.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/config/config.h"
+
+namespace vpn::config {
+
+// Reads a whole file's text; `file` is only its name in errors. The first thing wrong is the error: unknown
+// section or key, a value that does not parse, a key given twice where one is meant, a peer without or with a
+// known public key.
+[[nodiscard]] Result<Config, Error> parse_ini(std::string_view text, std::string_view file);
+
+// Writes a file that parses to an equal Config. It holds the private keys.
+[[nodiscard]] std::string to_ini(const Config& config);
+
+}  // namespace vpn::config
