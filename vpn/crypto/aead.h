@@ -79,7 +79,8 @@ class Aead {
   }
 };
 
-// The backends, in the order the start-up selection prefers them.
+// The backends. The start-up selection prefers them in the order ipsec-mb, OpenSSL, libsodium
+// (aead_select.cc).
 enum class Backend : uint8_t { kIpsecMb, kLibsodium, kOpenssl };
 inline constexpr size_t kBackendCount = 3;
 
@@ -97,7 +98,8 @@ struct AeadSet {
 };
 
 // The fastest backends that this processor has and that agree with another library on a known set of packets.
-// Every call selects the same backends, so keys may be shared between the sets of several workers. `only`
+// Every call selects the same backends, so keys may be shared between the sets of several workers. Takes
+// about a millisecond for the self-tests: call it once for each worker, not for each packet or peer. `only`
 // restricts the choice to one backend (tests, comparisons); the others still serve what it does not have.
 [[nodiscard]] AeadSet select_aeads(std::optional<Backend> only = std::nullopt) noexcept;
 

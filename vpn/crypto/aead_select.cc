@@ -119,9 +119,9 @@ bool works_with(Aead& sealer, Aead& opener) noexcept {
          batches_agree(sealer, opener);
 }
 
-// The order of preference: the fastest first, as vpn_crypto_bench measured them.
-constexpr std::array<Backend, kBackendCount> kPreference = {Backend::kIpsecMb, Backend::kLibsodium,
-                                                            Backend::kOpenssl};
+// The order of preference: the fastest first at full packets in batches, as vpn_crypto_bench measured them.
+constexpr std::array<Backend, kBackendCount> kPreference = {Backend::kIpsecMb, Backend::kOpenssl,
+                                                            Backend::kLibsodium};
 
 std::unique_ptr<Aead> select(Suite suite, std::optional<Backend> only) noexcept {
   std::vector<std::unique_ptr<Aead>> candidates;
