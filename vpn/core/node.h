@@ -1,18 +1,22 @@
-// Node: the whole of the WireGuard protocol for one interface, without a socket, a clock or randomness of its own.
+// Node: the whole of the WireGuard protocol for one interface, without a socket, a clock or randomness of its
+// own.
 //
 // How it is driven:
 //   - every call takes the time; monotonic time must not go backwards from call to call;
-//   - datagrams go in by receive_datagram(), inner packets by send_packet(); what those calls return is handled first,
+//   - datagrams go in by receive_datagram(), inner packets by send_packet(); what those calls return is
+//   handled first,
 //     then poll_transmit() is drained until it is empty, then poll_event();
 //   - handle_timeout() is called at poll_timeout() or later. Early or extra calls do nothing.
 //
-// Ownership: nothing of the caller's is kept after a call returns; views the Node hands out are valid until its next
-// non-const call, except those into buffers the caller passed in. One thread at a time.
+// Ownership: nothing of the caller's is kept after a call returns; views the Node hands out are valid until
+// its next non-const call, except those into buffers the caller passed in. One thread at a time.
 //
-// Data path: no call of it allocates or throws once a session stands. Splitting a packet's way into reserve → seal and
-// find → open → commit lets several workers do the cryptography outside whatever lock guards the Node.
+// Data path: no call of it allocates or throws once a session stands. Splitting a packet's way into reserve →
+// seal and find → open → commit lets several workers do the cryptography outside whatever lock guards the
+// Node.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -43,8 +47,8 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
-// A datagram that is to be sent now. `tos` is the outer traffic-class byte: DSCP 0x88 for handshakes, the inner ECN
-// for data (RFC 6040).
+// A datagram that is to be sent now. `tos` is the outer traffic-class byte: DSCP 0x88 for handshakes, the
+// inner ECN for data (RFC 6040).
 struct Transmit {
   Endpoint to;
   uint8_t tos = 0;
@@ -52,8 +56,8 @@ struct Transmit {
   BytesView datagram;
 };
 
-// An authentic datagram's content: `packet` is the inner IP packet, trimmed to its own length, a view into the
-// datagram's buffer; empty for handshake messages, cookie replies and keepalives.
+// An authentic datagram's content: `packet` is the inner IP packet, trimmed to its own length, a view into
+// the datagram's buffer; empty for handshake messages, cookie replies and keepalives.
 struct Delivery {
   std::optional<PeerId> peer;
   MutableBytes packet;
@@ -74,15 +78,15 @@ enum class NodeError : uint8_t {
 [[nodiscard]] std::string_view node_error_meaning(NodeError error) noexcept;
 
 enum class EventKind : uint8_t {
-  kHandshakeInitiated,   // an initiation was sent
-  kHandshakeCompleted,   // a new session stands (either role)
-  kHandshakeFailed,      // `drop` says why: the peer's answer did not verify, …
-  kHandshakeGaveUp,      // no answer for REKEY_ATTEMPT_TIME
-  kCookieReceived,       // the peer is under load and asked for a cookie
-  kRoamed,               // the endpoint followed an authentic datagram; `endpoint` is the new one
-  kWentSilent,           // data sent, nothing received for KEEPALIVE + REKEY timeouts
-  kReconnected,          // the first authentic datagram after kWentSilent or kHandshakeGaveUp
-  kSessionExpired,       // the keys were erased after 3 × REJECT_AFTER_TIME without a new session
+  kHandshakeInitiated,  // an initiation was sent
+  kHandshakeCompleted,  // a new session stands (either role)
+  kHandshakeFailed,     // `drop` says why: the peer's answer did not verify, …
+  kHandshakeGaveUp,     // no answer for REKEY_ATTEMPT_TIME
+  kCookieReceived,      // the peer is under load and asked for a cookie
+  kRoamed,              // the endpoint followed an authentic datagram; `endpoint` is the new one
+  kWentSilent,          // data sent, nothing received for KEEPALIVE + REKEY timeouts
+  kReconnected,         // the first authentic datagram after kWentSilent or kHandshakeGaveUp
+  kSessionExpired,      // the keys were erased after 3 × REJECT_AFTER_TIME without a new session
 };
 [[nodiscard]] std::string_view event_name(EventKind kind) noexcept;
 
@@ -135,79 +139,93 @@ class Node {
   Node(Node&&) noexcept;
   Node& operator=(Node&&) noexcept;
 
-  // ── Configuration ──────────────────────────────────────────────────────────────────────────────────────────────
-  // Sets (and clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes in
+  // ── Configuration
+  // ────────────────────────────────────────────────────────────────────────────────────────────── Sets (and
+  // clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes in
   // progress are dropped; a peer whose key equals the new own key is removed.
   void set_private_key(std::optional<Secret<32>> private_key, Now now);
   [[nodiscard]] const std::optional<Secret<32>>& private_key() const noexcept;
   [[nodiscard]] std::optional<PublicKey> public_key() const noexcept;
 
   [[nodiscard]] Result<PeerId, NodeError> add_peer(const PublicKey& key, crypto::Suite suite, Now now);
-  // Removes the peer with its sessions, timers and allowed-IPs. Unknown ids are ignored.
+  // Removes the peer with its sessions, timers, staged packets and allowed-IPs. Unknown ids are ignored.
   void remove_peer(PeerId peer) noexcept;
   [[nodiscard]] std::optional<PeerId> find_peer(const PublicKey& key) const noexcept;
   // Every peer, in the order they were added.
   [[nodiscard]] std::vector<PeerId> peers() const;
 
-  // The setters below ignore an unknown peer. A new preshared key (zeros: none) never drops the running session.
+  // The setters below ignore an unknown peer. A new preshared key (zeros: none) never drops the running
+  // session.
   void set_preshared_key(PeerId peer, const Secret<32>& key);
   void set_endpoint(PeerId peer, const Endpoint& endpoint, Now now);
-  // 0 switches it off; otherwise 1 … 65535 s. Sends one keepalive at once when it is switched on (as Linux does).
+  // 0 switches it off; otherwise 1 … 65535 s. Sends one keepalive at once when it is switched on (as Linux
+  // does).
   void set_persistent_keepalive(PeerId peer, std::chrono::seconds interval, Now now);
   void set_suite(PeerId peer, crypto::Suite suite);
   void set_rekey_limits(PeerId peer, const RekeyLimits& limits);
-  // Allows the prefix for this peer, taking it from any other peer that had exactly it.
+  // Allows the prefix for this peer (host bits cleared), taking it from any other peer that had exactly it.
   void allow(PeerId peer, const IpPrefix& prefix);
   void disallow(PeerId peer, const IpPrefix& prefix) noexcept;
   void clear_allowed(PeerId peer) noexcept;
   void set_mtu(uint16_t mtu) noexcept;
 
-  // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Time
+  // ───────────────────────────────────────────────────────────────────────────────────────────────────────
   // When handle_timeout() is due next; empty when no timer runs.
   [[nodiscard]] std::optional<Instant> poll_timeout() const noexcept;
   void handle_timeout(Now now);
 
-  // ── Packets, one at a time ─────────────────────────────────────────────────────────────────────────────────────
-  // Takes one UDP payload, 0 … 65,507 bytes, decrypting it where it lies. `ecn` is the outer ECN field (2 bits),
-  // combined into the inner header per RFC 6040.
-  [[nodiscard]] Result<Delivery, Drop> receive_datagram(const Endpoint& from, uint8_t ecn, MutableBytes datagram, Now now);
-  // Takes one inner IP packet for the peer whose allowed-IPs cover its destination, and seals it into `out`, which needs
-  // sealed_bytes(ip_packet.size()) bytes and must not overlap the packet. Empty when it was staged instead, until a
-  // handshake completes.
-  [[nodiscard]] Result<std::optional<Transmit>, Drop> send_packet(BytesView ip_packet, MutableBytes out, Now now);
+  // ── Packets, one at a time
+  // ───────────────────────────────────────────────────────────────────────────────────── Takes one UDP
+  // payload, 0 … 65,507 bytes, decrypting it where it lies. `ecn` is the outer ECN field (2 bits), combined
+  // into the inner header per RFC 6040.
+  [[nodiscard]] Result<Delivery, Drop> receive_datagram(const Endpoint& from, uint8_t ecn,
+                                                        MutableBytes datagram, Now now);
+  // Takes one inner IP packet for the peer whose allowed-IPs cover its destination, and seals it into `out`,
+  // which needs sealed_bytes(ip_packet.size()) bytes and must not overlap the packet. Empty when it was
+  // staged instead, until a handshake completes.
+  [[nodiscard]] Result<std::optional<Transmit>, Drop> send_packet(BytesView ip_packet, MutableBytes out,
+                                                                  Now now);
   // The datagram's length for an inner packet of this length: header, padding, tag.
   [[nodiscard]] size_t sealed_bytes(size_t packet_bytes) const noexcept;
   // Control messages and released staged packets, in order. The view is valid until the next non-const call.
   [[nodiscard]] std::optional<Transmit> poll_transmit(Now now);
   [[nodiscard]] std::optional<Event> poll_event();
 
-  // ── Packets, many at a time ────────────────────────────────────────────────────────────────────────────────────
-  // Reserves counters for `count` inner packets of together `total_bytes` to one destination, and does what sending
-  // them means to timers, volume limits and the peer's counters. Empty: no session may send now; stage the packets
-  // with send_packet() or stage them one by one.
+  // ── Packets, many at a time
+  // ──────────────────────────────────────────────────────────────────────────────────── Reserves counters
+  // for `count` inner packets to one destination, whose datagrams have `datagram_bytes` together, and does
+  // what sending them means to timers, volume limits and the peer's byte count. Empty, and nothing reserved,
+  // when they may not be sent at once: hand them to send_packet() one by one, which stages them in order.
   struct SealReservation {
     std::shared_ptr<const Session> session;  // session->seal() may be used on any thread
     Counter first_counter = 0;
     Endpoint to;
     PeerId peer;
   };
-  [[nodiscard]] Result<std::optional<SealReservation>, Drop> reserve_outbound(const IpAddress& destination, size_t count,
-                                                                            size_t total_bytes, Now now);
+  [[nodiscard]] Result<std::optional<SealReservation>, Drop> reserve_outbound(const IpAddress& destination,
+                                                                              size_t count,
+                                                                              size_t datagram_bytes, Now now);
   // The session a data message is for, if its index is ours and it may still receive. Drops are counted.
   [[nodiscard]] Result<std::shared_ptr<const Session>, Drop> find_receiver(SessionIndex index, Now now);
-  // Commits one opened (authentic) data message: replay window, roaming, confirmation, timers, trimming, allowed-IPs.
-  // `plain` is the decrypted content, padding included.
-  [[nodiscard]] Result<Delivery, Drop> commit_inbound(const Session& session, Counter counter, const Endpoint& from,
-                                                      uint8_t ecn, MutableBytes plain, size_t datagram_bytes, Now now);
+  // Commits one opened (authentic) data message: replay window, roaming, confirmation, timers, trimming,
+  // allowed-IPs. `plain` is the decrypted content, padding included.
+  [[nodiscard]] Result<Delivery, Drop> commit_inbound(const Session& session, Counter counter,
+                                                      const Endpoint& from, uint8_t ecn, MutableBytes plain,
+                                                      size_t datagram_bytes, Now now);
 
-  // ── Reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Reading
+  // ────────────────────────────────────────────────────────────────────────────────────────────────────
   [[nodiscard]] std::optional<PeerStatus> status(PeerId peer, Instant now) const;
   [[nodiscard]] const DropCounters& drops() const noexcept;
   void count_drop(Drop drop) noexcept;  // for drops a worker decides, such as kDataAuth
   [[nodiscard]] bool under_load(Instant now) const noexcept;
 
-  // The greatest TAI64N stamp sent (12 bytes, big-endian): keep it across restarts, and restore it before the first
-  // handshake, so that a wall clock which stepped back cannot lock this node out of its peers.
+  // The peer's current session, for tests and tools that need to look into it; null when there is none.
+  [[nodiscard]] std::shared_ptr<Session> current_session(PeerId peer) const noexcept;
+
+  // The greatest TAI64N stamp sent (12 bytes, big-endian): keep it across restarts, and restore it before the
+  // first handshake, so that a wall clock which stepped back cannot lock this node out of its peers.
   [[nodiscard]] std::array<uint8_t, 12> greatest_timestamp_sent() const noexcept;
   void restore_timestamp(const std::array<uint8_t, 12>& timestamp) noexcept;
 

@@ -1,0 +1,233 @@
+// Handshake messages: what a Node does with an initiation, a response and a cookie reply, and when it sends
+// its own.
+#include <algorithm>
+
+#include "vpn/core/node_impl.h"
+#include "vpn/noise/cookie.h"
+#include "vpn/noise/handshake.h"
+
+namespace vpn::core {
+namespace {
+
+Drop drop_of(noise::HandshakeError error) noexcept {
+  return error == noise::HandshakeError::kLowOrderKey ? Drop::kLowOrderKey : Drop::kHandshakeAuth;
+}
+
+Session::Keys session_keys(crypto::Aead& aead, const noise::TransportKeys& keys) noexcept {
+  return {aead.make_key(keys.send), aead.make_key(keys.receive)};
+}
+
+Secret<32> fresh_private_key(crypto::RandomSource& random) noexcept {
+  Secret<32> key;
+  random.fill(key.mutable_view());
+  return key;
+}
+
+// The cookie to prove our address with, unless its secret may be gone by the time the message arrives.
+const noise::Cookie* fresh_cookie(const Peer& peer, Instant now) noexcept {
+  const bool fresh = peer.cookie && now - peer.cookie_received < kCookieSecretLifetime - kCookieLatency;
+  return fresh ? &*peer.cookie : nullptr;
+}
+
+// Writes the MACs and remembers mac1, which a cookie reply must name.
+void authenticate(Peer& peer, MutableBytes message, Instant now) noexcept {
+  noise::write_macs(message, peer.identity.mac1_key(), fresh_cookie(peer, now));
+  crypto::Mac mac1;
+  copy_bytes(message.last(wire::kMacsBytes).first(wire::kMacBytes), mac1);
+  peer.last_mac1 = mac1;
+}
+
+}  // namespace
+
+Result<Delivery, Drop> Node::Impl::receive_initiation(const wire::Initiation& message, const Endpoint& from,
+                                                      BytesView datagram, Now now) {
+  // Everything up to the checks of the timestamp works on copies: nothing changes before the initiator is
+  // known to hold its key and not to be a replay.
+  const auto opened = noise::open_initiation(aeads_, *identity_, message);
+  if (!opened) return fail(drop_of(opened.error()));
+  const auto found = peers_by_key_.find(opened->remote_static);
+  if (found == peers_by_key_.end()) return fail(Drop::kUnknownPeer);
+  Peer& peer = *found->second;
+  const auto state = noise::authenticate_initiation(aeads_, *opened, peer.identity, message);
+  if (!state) return fail(drop_of(state.error()));
+  if (peer.greatest_received && state->timestamp <= *peer.greatest_received) return fail(Drop::kOldTimestamp);
+  if (peer.initiation_accepted && now.monotonic - *peer.initiation_accepted < kMinInitiationSpacing) {
+    return fail(Drop::kInitiationTooSoon);
+  }
+  peer.greatest_received = state->timestamp;
+  peer.initiation_accepted = now.monotonic;
+  if (state->suite != peer.suite) {
+    emit(EventKind::kHandshakeFailed, peer, now, Drop::kWrongSuite);
+    return fail(Drop::kWrongSuite);
+  }
+
+  const SessionIndex index = make_index();
+  std::array<uint8_t, wire::kResponseBytes> response;
+  const auto keys =
+      noise::create_response(aeads_, *state, peer.identity, fresh_private_key(*random_), index, response);
+  if (!keys) return fail(drop_of(keys.error()));
+
+  // We may not send on the session before the initiator has shown that it has it too. What was unconfirmed or
+  // previous before makes room; `current` goes on until then.
+  auto session = std::make_shared<Session>(peer.id, /*initiator=*/false, index, state->remote, state->suite,
+                                           session_keys(aeads_.of(state->suite), *keys), now.monotonic);
+  drop_session(peer.sessions.next);
+  drop_session(peer.sessions.previous);
+  install_session(index, session);
+  peer.sessions.next = std::move(session);
+
+  follow_endpoint(peer, from, now);
+  note_received(peer, datagram.size(), now);
+  authenticate(peer, response, now.monotonic);
+  enqueue(*peer.endpoint, kHandshakeTos, peer.id, response);
+  peer.sent_bytes += response.size();
+  peer.handshake_sent = now.monotonic;
+  note_sent(peer, now);
+  arm(peer, Timer::kEraseKeys, now.monotonic + kKeyErasureTime);
+  return Delivery{peer.id, {}};
+}
+
+Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& message, const Endpoint& from,
+                                                    BytesView datagram, Now now) {
+  const auto found = indices_.find(message.receiver);
+  if (found == indices_.end()) return fail(Drop::kUnknownIndex);
+  if (found->second.session) {
+    // The index of an initiation that was answered already, or of a session in which we never were the
+    // initiator.
+    return fail(found->second.session->is_initiator() ? Drop::kUnexpectedResponse : Drop::kWrongIndexKind);
+  }
+  Peer& peer = *found->second.peer;
+  const noise::InitiatorState& pending = *peer.pending;
+  const auto keys = noise::consume_response(aeads_, pending, *identity_, peer.identity, message);
+  if (!keys) {
+    if (!peer.failure_reported)
+      emit(EventKind::kHandshakeFailed, peer, now, drop_of(keys.error()), /*initiator=*/true);
+    peer.failure_reported = true;
+    return fail(drop_of(keys.error()));
+  }
+
+  auto session =
+      std::make_shared<Session>(peer.id, /*initiator=*/true, pending.local, message.sender, pending.suite,
+                                session_keys(aeads_.of(pending.suite), *keys), now.monotonic);
+  peer.pending.reset();
+  install_session(session->local_index(), session);
+  drop_session(peer.sessions.previous);
+  if (peer.sessions.next) {
+    peer.sessions.previous = std::move(peer.sessions.next);
+    peer.sessions.next.reset();
+    drop_session(peer.sessions.current);
+  } else {
+    peer.sessions.previous = std::move(peer.sessions.current);
+  }
+  peer.sessions.current = std::move(session);
+
+  follow_endpoint(peer, from, now);
+  note_received(peer, datagram.size(), now);
+  arm(peer, Timer::kEraseKeys, now.monotonic + kKeyErasureTime);
+  complete_handshake(peer, /*initiator=*/true, now);
+  // The responder may not send until it hears from us: what is staged, or an empty message, tells it.
+  send_keepalive(peer, now);
+  return Delivery{peer.id, {}};
+}
+
+void Node::Impl::complete_handshake(Peer& peer, bool initiator, Now now) {
+  cancel(peer, Timer::kRetransmitHandshake);
+  peer.last_chance_taken = false;
+  peer.last_handshake = now.wall;
+  emit(EventKind::kHandshakeCompleted, peer, now, std::nullopt, initiator);
+}
+
+Result<Delivery, Drop> Node::Impl::receive_cookie_reply(const wire::CookieReply& message, Now now) {
+  const auto found = indices_.find(message.receiver);
+  if (found == indices_.end()) return fail(Drop::kUnknownIndex);
+  Peer& peer = *found->second.peer;
+  if (!peer.last_mac1) return fail(Drop::kUnexpectedCookie);
+  auto cookie = noise::open_cookie_reply(peer.identity.cookie_key(), *peer.last_mac1, message);
+  if (!cookie) return fail(Drop::kBadCookie);
+  peer.cookie = std::move(cookie);
+  peer.cookie_received = now.monotonic;
+  peer.last_mac1.reset();
+  emit(EventKind::kCookieReceived, peer, now);
+  return Delivery{peer.id, {}};
+}
+
+// An answer of 64 bytes to 148 or 92, to nobody known: no state is kept of it.
+void Node::Impl::send_cookie_reply(const wire::Message& message, const Endpoint& from, Now now) {
+  const auto* initiation = std::get_if<wire::Initiation>(&message);
+  const auto* response = std::get_if<wire::Response>(&message);
+  std::array<uint8_t, crypto::kXNonceBytes> nonce;
+  random_->fill(nonce);
+  std::array<uint8_t, wire::kCookieReplyBytes> reply;
+  noise::create_cookie_reply(identity_->cookie_key(), gate_.cookie_for(from.remote, now.monotonic), nonce,
+                             initiation != nullptr ? initiation->sender : response->sender,
+                             initiation != nullptr ? initiation->mac1 : response->mac1, reply);
+  enqueue(from, kHandshakeTos, std::nullopt, reply);
+}
+
+void Node::Impl::initiate_afresh(Peer& peer, Now now) {
+  peer.attempts_began = now.monotonic;
+  initiate(peer, now);
+}
+
+void Node::Impl::initiate(Peer& peer, Now now) {
+  if (!identity_ || !peer.endpoint) return;
+  if (peer.handshake_sent && now.monotonic - *peer.handshake_sent < kRekeyTimeout) {
+    if (!peer.timers.is_armed(Timer::kRetransmitHandshake)) {
+      arm(peer, Timer::kRetransmitHandshake, *peer.handshake_sent + kRekeyTimeout + jitter());
+    }
+    return;
+  }
+  const noise::Timestamp timestamp = timestamp_for(peer, now);
+  const SessionIndex index = make_index();
+  std::array<uint8_t, wire::kInitiationBytes> initiation;
+  auto state = noise::create_initiation(aeads_, peer.suite, *identity_, peer.identity,
+                                        fresh_private_key(*random_), index, timestamp, initiation);
+  if (!state) return;  // a key of small order: not a packet leaves
+  peer.greatest_sent = timestamp;
+  greatest_timestamp_sent_ = std::max(greatest_timestamp_sent_, timestamp);
+
+  forget_pending(peer);
+  peer.pending = std::move(*state);
+  peer.failure_reported = false;
+  indices_[index] = IndexEntry{&peer, nullptr};
+
+  authenticate(peer, initiation, now.monotonic);
+  enqueue(*peer.endpoint, kHandshakeTos, peer.id, initiation);
+  peer.sent_bytes += initiation.size();
+  peer.handshake_sent = now.monotonic;
+  note_sent(peer, now);
+  arm(peer, Timer::kRetransmitHandshake, now.monotonic + kRekeyTimeout + jitter());
+  emit(EventKind::kHandshakeInitiated, peer, now, std::nullopt, /*initiator=*/true);
+}
+
+// Later than every stamp this peer was sent, and, when the wall clock is behind what we ever sent to anybody,
+// later than that: a peer that was removed and added again still knows our old stamps.
+noise::Timestamp Node::Impl::timestamp_for(const Peer& peer, Now now) const noexcept {
+  noise::Timestamp timestamp = noise::make_timestamp(now.wall);
+  if (timestamp < greatest_timestamp_sent_) timestamp = noise::next_timestamp(greatest_timestamp_sent_);
+  if (peer.greatest_sent) timestamp = std::max(timestamp, noise::next_timestamp(*peer.greatest_sent));
+  return timestamp;
+}
+
+void Node::Impl::retransmit(Peer& peer, Now now) {
+  if (now.monotonic - peer.attempts_began < kRekeyAttemptTime) {
+    if (peer.endpoint)
+      peer.endpoint->local.reset();  // perhaps our address changed: let the kernel choose again
+    initiate(peer, now);
+    return;
+  }
+  cancel(peer, Timer::kSendKeepalive);
+  drop_staged(peer, Drop::kHandshakeGaveUp);
+  forget_pending(peer);
+  if (!peer.timers.is_armed(Timer::kEraseKeys)) arm(peer, Timer::kEraseKeys, now.monotonic + kKeyErasureTime);
+  peer.silent = true;
+  emit(EventKind::kHandshakeGaveUp, peer, now, std::nullopt, /*initiator=*/true);
+}
+
+void Node::Impl::forget_pending(Peer& peer) noexcept {
+  if (!peer.pending) return;
+  indices_.erase(peer.pending->local);
+  peer.pending.reset();
+}
+
+}  // namespace vpn::core
