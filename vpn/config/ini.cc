@@ -1,6 +1,7 @@
 #include "vpn/config/ini.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -26,6 +27,15 @@ Accepted refuse(std::string problem, std::string remedy) {
 
 std::string quoted(std::string_view text) {
   return "'" + std::string(text) + "'";
+}
+
+// What an error may show of a word that stands where a key's name belongs: the word when it could be such a
+// name, else nothing, because it may be a secret in the wrong place ("PrivateKey AbC…=").
+std::string_view showable_name(std::string_view word) {
+  constexpr size_t kLongestName = 20;
+  word = word.substr(0, word.find_first_of(" \t\r:"));
+  const bool is_name = word.size() <= kLongestName && word.find_first_of("+/=") == std::string_view::npos;
+  return is_name ? word : std::string_view();
 }
 
 // Never quotes the value: it is, or was meant to be, a key.
@@ -270,22 +280,25 @@ std::string known_keys(const KeyRule<Target> (&rules)[N]) {
 
 class IniParser {
  public:
-  explicit IniParser(std::string_view file) : file_(file) {}
+  // Reads on after an error until there are `most_errors`.
+  IniParser(std::string_view file, size_t most_errors) : file_(file), most_errors_(most_errors) {}
 
-  Result<Config, Error> parse(std::string_view text) {
-    while (!text.empty() && !error_) {
+  void parse(std::string_view text) {
+    while (!text.empty() && !is_done()) {
       const size_t end = std::min(text.find('\n'), text.size());
       ++line_;
       take_line(text.substr(0, end));
       text.remove_prefix(std::min(end + 1, text.size()));
     }
-    if (!error_) finish_peer();
-    if (error_) return fail(*std::move(error_));
-    return std::move(config_);
+    if (!is_done()) finish_peer();
   }
+  [[nodiscard]] std::vector<Error>& errors() noexcept { return errors_; }
+  [[nodiscard]] Config& config() noexcept { return config_; }
 
  private:
-  enum class Section : uint8_t { kNone, kInterface, kPeer };
+  // kSkipped: after a header or key that has been reported, where every further line would be an error for
+  // the same cause.
+  enum class Section : uint8_t { kNone, kInterface, kPeer, kSkipped };
 
   void take_line(std::string_view raw) {
     const std::string_view line = trim(raw.substr(0, raw.find('#')));
@@ -294,12 +307,15 @@ class IniParser {
     const size_t equals = line.find('=');
     const std::string_view key = trim(line.substr(0, equals));
     if (equals == std::string_view::npos) {
-      return report(key, "no '=' in the line", "write Key = value");
+      return report(showable_name(key), "no '=' in the line", "write Key = value");
     }
     const std::string_view value = trim(line.substr(equals + 1));
     switch (section_) {
       case Section::kNone:
-        return report(key, "a key before any section", "begin the file with [Interface]");
+        section_ = Section::kSkipped;
+        return report(showable_name(key), "a key before any section", "begin the file with [Interface]");
+      case Section::kSkipped:
+        return;
       case Section::kInterface:
         return take_key(kInterfaceKeys, key, value, config_.interface);
       case Section::kPeer:
@@ -309,17 +325,18 @@ class IniParser {
 
   void begin_section(std::string_view name) {
     finish_peer();
-    if (error_) return;
+    if (is_done()) return;
     seen_.clear();
+    has_wrong_key_ = false;
     if (equal_ignoring_case(name, "[Interface]")) {
-      if (has_interface_)
-        return report("", "a second [Interface]", "keep one; every further section is a [Peer]");
+      if (has_interface_) report("", "a second [Interface]", "keep one; every further section is a [Peer]");
       has_interface_ = true;
       section_ = Section::kInterface;
     } else if (equal_ignoring_case(name, "[Peer]")) {
       section_ = Section::kPeer;
       config_.peers.emplace_back().line = {line_};
     } else {
+      section_ = Section::kSkipped;
       report("", "unknown section " + quoted(name), "the sections are [Interface] and [Peer]");
     }
   }
@@ -330,22 +347,23 @@ class IniParser {
     const auto rule = std::find_if(std::begin(rules), std::end(rules), [&](const auto& candidate) {
       return equal_ignoring_case(candidate.key, key);
     });
-    if (rule == std::end(rules)) return report(key, "unknown key", "the keys here are " + known_keys(rules));
+    if (rule == std::end(rules))
+      return report(showable_name(key), "unknown key", "the keys here are " + known_keys(rules));
     if (!seen_.insert(rule->key).second && rule->repeat == Repeat::kOnce) {
       return report(rule->key, "given twice", "keep one of them");
     }
     if (const Accepted refusal = rule->read(value, line_, target)) {
+      if (rule->key == "PublicKey") has_wrong_key_ = true;
       report(rule->key, refusal->problem, refusal->remedy);
     }
   }
 
   // Called where a section ends: a peer must by now have its key, and be the only one with it.
   void finish_peer() {
-    if (section_ != Section::kPeer) return;
+    if (section_ != Section::kPeer || has_wrong_key_) return;
     const PeerConfig& peer = config_.peers.back();
     const auto fail_peer = [&](std::string_view key, std::string problem, std::string remedy) {
-      line_ = peer.line.number;
-      report(key, std::move(problem), std::move(remedy));
+      report_at(peer.line.number, key, std::move(problem), std::move(remedy));
     };
     if (seen_.count("PublicKey") == 0)
       return fail_peer("PublicKey", "missing in this [Peer]", "add the peer's public key");
@@ -357,17 +375,23 @@ class IniParser {
   }
 
   void report(std::string_view key, std::string problem, std::string remedy) {
-    error_ = Error{file_, line_, std::string(key), std::move(problem), std::move(remedy)};
+    report_at(line_, key, std::move(problem), std::move(remedy));
   }
+  void report_at(int line, std::string_view key, std::string problem, std::string remedy) {
+    errors_.push_back({file_, line, std::string(key), std::move(problem), std::move(remedy)});
+  }
+  [[nodiscard]] bool is_done() const noexcept { return errors_.size() >= most_errors_; }
 
   std::string file_;
+  size_t most_errors_;
   int line_ = 0;
   Section section_ = Section::kNone;
   bool has_interface_ = false;
+  bool has_wrong_key_ = false;       // this [Peer]'s PublicKey has been reported
   std::set<std::string_view> seen_;  // keys given in this section
   std::map<PublicKey, int> peer_lines_;
   Config config_;
-  std::optional<Error> error_;
+  std::vector<Error> errors_;
 };
 
 class IniWriter {
@@ -435,7 +459,27 @@ void write_peer(const PeerConfig& peer, IniWriter& out) {
 }  // namespace
 
 Result<Config, Error> parse_ini(std::string_view text, std::string_view file) {
-  return IniParser(file).parse(text);
+  IniParser parser(file, 1);
+  parser.parse(text);
+  if (!parser.errors().empty()) return fail(std::move(parser.errors().front()));
+  return std::move(parser.config());
+}
+
+std::vector<Error> find_ini_errors(std::string_view text, std::string_view file) {
+  IniParser parser(file, std::numeric_limits<size_t>::max());
+  parser.parse(text);
+  std::vector<Error> errors = std::move(parser.errors());
+  std::stable_sort(errors.begin(), errors.end(),
+                   [](const Error& a, const Error& b) { return a.line < b.line; });
+  return errors;
+}
+
+std::vector<IniKey> ini_keys() {
+  std::vector<IniKey> keys;
+  for (const auto& rule : kInterfaceKeys)
+    keys.push_back({"Interface", rule.key, rule.repeat == Repeat::kMany});
+  for (const auto& rule : kPeerKeys) keys.push_back({"Peer", rule.key, rule.repeat == Repeat::kMany});
+  return keys;
 }
 
 std::string to_ini(const Config& config) {

@@ -175,6 +175,38 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Ini, NeverShowsAKeyInAnError) {
   const std::string nearly = std::string(kKeyA).substr(0, 43) + "!";
   EXPECT_EQ(error_of("[Interface]\nPrivateKey = " + nearly).find(nearly), std::string::npos);
+  for (const std::string line : {"PrivateKey $A", "PrivateKey: $A", "$A", "PrivateKey $A = x"}) {
+    for (const std::string before : {"", "[Interface]\n"}) {
+      EXPECT_EQ(error_of(before + line).find(std::string(kKeyA).substr(0, 4)), std::string::npos) << line;
+    }
+  }
+}
+
+std::vector<std::string> errors_of(const std::string& text) {
+  std::vector<std::string> errors;
+  for (const Error& error : find_ini_errors(replaced(text), "wg0.conf")) {
+    errors.push_back(error.where + ":" + std::to_string(error.line) + " " + error.key);
+  }
+  return errors;
+}
+
+TEST(IniErrors, AreAllFoundInTheOrderOfTheirLines) {
+  EXPECT_THAT(errors_of("[Interface]\nMTU = 1\nDNS = 9.9\n[Peer]\nEndpoint = x\n[Peer]\nPublicKey = $A\n"
+                        "PublicKey = $A\n[Peer]\nPublicKey = $A\nCipher = none\n"),
+              ElementsAre("wg0.conf:2 MTU", "wg0.conf:3 DNS", "wg0.conf:4 PublicKey", "wg0.conf:5 Endpoint",
+                          "wg0.conf:8 PublicKey", "wg0.conf:9 PublicKey", "wg0.conf:11 Cipher"));
+}
+
+TEST(IniErrors, AreNotRepeatedForOneCause) {
+  EXPECT_THAT(errors_of("MTU = 1420\nDNS = 9.9.9.9\n"), ElementsAre("wg0.conf:1 MTU"));
+  EXPECT_THAT(errors_of("[Server]\nListenPort = x\n[Peer]\nPublicKey = $A\n"), ElementsAre("wg0.conf:1 "));
+  EXPECT_THAT(errors_of("[Peer]\nPublicKey = a\n[Peer]\nPublicKey = b\n"),
+              ElementsAre("wg0.conf:2 PublicKey", "wg0.conf:4 PublicKey"));
+}
+
+TEST(IniErrors, AreNoneExactlyWhereParsingSucceeds) {
+  EXPECT_THAT(errors_of(kWhole), testing::IsEmpty());
+  EXPECT_THAT(errors_of(""), testing::IsEmpty());
 }
 
 }  // namespace

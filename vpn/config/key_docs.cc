@@ -1,0 +1,107 @@
+#include "vpn/config/key_docs.h"
+
+namespace vpn::config {
+namespace {
+
+constexpr char kInterface[] = "Interface";
+constexpr char kPeer[] = "Peer";
+
+constexpr KeyDoc kDocs[] = {
+    {kInterface, "PrivateKey", "KEY",
+     "The private key of this host: 32 bytes in base64, as 'vpn genkey' prints. Without it nothing can be "
+     "sent or "
+     "received.",
+     "none", "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="},
+    {kInterface, "ListenPort", "PORT",
+     "The UDP port to receive on, 0 to 65535. A host that others call needs a fixed one.", "0: any free port",
+     "51820"},
+    {kInterface, "FwMark", "NUMBER|off",
+     "The mark of the encrypted packets, up to 0xffffffff, for policy routing and firewalls.", "off",
+     "0xca6c"},
+    {kInterface, "Address", "ADDRESS/LENGTH, …",
+     "The addresses of the interface, IPv4 and IPv6, with the length of the network around them. A bare "
+     "address "
+     "stands for itself alone.",
+     "none", "10.0.0.1/24, fd00::1/64"},
+    {kInterface, "MTU", "BYTES",
+     "The largest packet inside the tunnel, 576 to 65535. Each packet grows by 60 bytes over IPv4 and by 80 "
+     "over IPv6.",
+     "the MTU of the route to the endpoints, less 80", "1420"},
+    {kInterface, "DNS", "ADDRESS|DOMAIN, …",
+     "The name servers to use while the tunnel is up; what is no address is a search domain.",
+     "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
+    {kInterface, "Table", "auto|off|main|NUMBER",
+     "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
+     "table of its "
+     "own; off makes no routes.",
+     "auto", "off"},
+    {kInterface, "PreUp", "COMMAND",
+     "A command to run before the interface is set up; %i in it becomes the interface's name. Commands of "
+     "one key run "
+     "in the order written.",
+     "none", "echo bringing %i up"},
+    {kInterface, "PostUp", "COMMAND", "A command to run once the interface is up.", "none",
+     "nft add rule inet filter forward iifname %i accept"},
+    {kInterface, "PreDown", "COMMAND", "A command to run before the interface is taken down.", "none",
+     "echo taking %i down"},
+    {kInterface, "PostDown", "COMMAND", "A command to run after the interface is gone.", "none",
+     "echo %i is gone"},
+    {kInterface, "SaveConfig", "true|false",
+     "Whether the running configuration replaces this file when the tunnel goes down. Comments in the file "
+     "are lost "
+     "then.",
+     "false", "true"},
+    {kInterface, "User", "NAME",
+     "The user that the daemon becomes once everything is set up. It keeps CAP_NET_ADMIN and nothing else.",
+     "none: the daemon stays who it is", "vpn", true},
+    {kInterface, "TunOffload", "on|off",
+     "Whether large packets are exchanged with the interface, where the kernel can (TSO and USO). To be "
+     "switched off "
+     "only around a kernel's fault.",
+     "on", "off", true},
+    {kInterface, "UdpOffload", "on|off",
+     "Whether many datagrams are exchanged with the UDP sockets at once, where the kernel can (GSO and GRO). "
+     "To be "
+     "switched off only around a kernel's fault.",
+     "on", "off", true},
+    {kPeer, "PublicKey", "KEY",
+     "The peer's public key, as 'vpn pubkey' prints. Every peer has one, and its own.", "none: required",
+     "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="},
+    {kPeer, "PresharedKey", "KEY",
+     "A secret that both ends share besides their key pairs, as 'vpn genpsk' prints; it protects against an "
+     "attacker "
+     "who will one day break Curve25519.",
+     "none", "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="},
+    {kPeer, "AllowedIPs", "ADDRESS/LENGTH, …",
+     "The networks behind the peer: packets to them go to it, and only packets from them are taken from it. "
+     "The "
+     "longest match decides between peers; 0.0.0.0/0 and ::/0 stand for everything.",
+     "none: nothing is routed to the peer", "10.0.0.2/32, fd00::2/128"},
+    {kPeer, "Endpoint", "HOST:PORT",
+     "Where the peer is reached: a name or an address, IPv6 in brackets. Several are tried in the order "
+     "written. A "
+     "peer that calls from elsewhere is answered there.",
+     "none: the peer has to call first", "vpn.example.org:51820"},
+    {kPeer, "PersistentKeepalive", "SECONDS|off",
+     "How often an empty packet is sent to a silent peer, 1 to 65535; 25 keeps most NAT mappings open.",
+     "off", "25"},
+    {kPeer, "Name", "TEXT", "A name for people, in logs and in 'vpn show'.",
+     "none: the public key stands for it", "laptop of Ann", true},
+    {kPeer, "Cipher", "chacha20-poly1305|aes-256-gcm",
+     "The cipher of the packets. Both ends have to name the same; every other WireGuard speaks "
+     "chacha20-poly1305 only.",
+     "chacha20-poly1305", "aes-256-gcm", true},
+    {kPeer, "RekeyAfterBytes", "AMOUNT|off",
+     "New keys are made after so much data, like 64MB or 1GiB, besides the limit of time.", "off", "64MB",
+     true},
+    {kPeer, "RekeyAfterTime", "TIME",
+     "New keys are made after this time, 1s to 120s. The protocol's own limit is 120s.", "120s", "60s", true},
+};
+
+}  // namespace
+
+std::span<const KeyDoc> key_docs() noexcept {
+  return kDocs;
+}
+
+}  // namespace vpn::config
