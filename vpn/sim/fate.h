@@ -90,14 +90,14 @@ struct DropRule {
 // The weather of one direction of a link. Shares are probabilities, 0 … 1. The default is a perfect wire.
 struct Impairment {
   double loss = 0;     // each packet alone
-  BurstLoss burst;     // in addition
+  BurstLoss burst{};   // in addition
   Duration delay{0};   // at least 0
   Duration jitter{0};  // uniform in ±jitter around the delay, never before the packet was sent
   double reorder = 0;  // share held back
   Duration reorder_hold = std::chrono::milliseconds(10);  // by how much
   double duplicate = 0;                                   // a copy of what arrives, with a jitter of its own
   double corrupt = 0;                                     // one bit flipped
-  std::vector<DropRule> drops;
+  std::vector<DropRule> drops{};
 
   // Carried out by the engine, for they depend on sizes and on time; no draw is involved.
   uint32_t mtu_bytes = 0;             // longest IP packet; 0: no limit
@@ -115,10 +115,10 @@ enum class LossCause : uint8_t { kNone, kDropList, kLoss, kBurst };
 // What is decided about one packet. Of a lost packet, nothing else matters.
 struct Fate {
   LossCause loss = LossCause::kNone;
-  bool held = false;                        // chosen for reordering; `delay` includes the hold
-  Duration delay{0};                        // from being offered to arriving
-  std::optional<uint32_t> corrupt;          // a draw; corrupt_bit() makes it a position
-  std::optional<Duration> duplicate_delay;  // of the copy
+  bool held = false;                          // chosen for reordering; `delay` includes the hold
+  Duration delay{0};                          // from being offered to arriving
+  std::optional<uint32_t> corrupt{};          // a draw; corrupt_bit() makes it a position
+  std::optional<Duration> duplicate_delay{};  // of the copy
 
   [[nodiscard]] bool is_lost() const noexcept { return loss != LossCause::kNone; }
   friend bool operator==(const Fate&, const Fate&) = default;
