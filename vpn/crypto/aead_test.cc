@@ -16,7 +16,7 @@ namespace vpn::crypto {
 namespace {
 
 using test::from_hex;
-using test::GuardedBytes;
+using test::GuardedMemory;
 using test::oracle_seal;
 using test::SeededBytes;
 using test::to_hex;
@@ -28,11 +28,13 @@ AeadSecret secret_of(BytesView bytes) {
   return AeadSecret(fixed_view<kKeyBytes>(bytes));
 }
 
-// Whether any 8 bytes of `plain` stand in `memory`. For plaintexts of random bytes.
+// Whether `memory` holds 8 bytes of `plain` where they would stand if it were opened. For plaintexts of
+// random bytes.
 bool holds_any_of(BytesView memory, BytesView plain) {
-  constexpr ptrdiff_t kRun = 8;
-  for (auto run = plain.begin(); plain.end() - run >= kRun; run += kRun) {
-    if (std::search(memory.begin(), memory.end(), run, run + kRun) != memory.end()) return true;
+  constexpr size_t kRun = 8;
+  const size_t size = std::min(memory.size(), plain.size());
+  for (size_t start = 0; start + kRun <= size; start += kRun) {
+    if (std::equal(plain.begin() + start, plain.begin() + start + kRun, memory.begin() + start)) return true;
   }
   return false;
 }
@@ -128,34 +130,41 @@ TEST_P(AeadTest, PublishedVectors) {
   }
 }
 
-// Every size a packet can have and more, in memory that ends at a guard page on every side that matters.
+// Every size a packet can have and more, in memory that ends at a guard page.
 TEST_P(AeadTest, EverySizeAgreesWithTheOracleAndStaysInItsBuffers) {
+  constexpr size_t kLongest = 65535;
+  GuardedMemory plain_memory(kLongest);
+  GuardedMemory associated_memory(kLongest);
+  GuardedMemory sealed_memory(kLongest + kTagBytes);
+  GuardedMemory opened_memory(kLongest);
   std::vector<size_t> sizes(2101);
   std::iota(sizes.begin(), sizes.end(), size_t{0});
-  sizes.insert(sizes.end(), {4095, 4096, 9000, 16384, 65535});
+  sizes.insert(sizes.end(), {4095, 4096, 9000, 16384, kLongest});
   for (const size_t size : sizes) {
     const Counter counter = 1000 + size;
-    const GuardedBytes plain(random_(size));
-    const GuardedBytes associated(random_(size % 40));
-    GuardedBytes sealed(size + kTagBytes);
+    const BytesView plain = plain_memory.copy_of(random_(size));
+    const BytesView associated = associated_memory.copy_of(random_(size % 40));
+    const MutableBytes sealed = sealed_memory.last(size + kTagBytes);
     aead_->seal(*key_, counter, associated, plain, sealed);
     ASSERT_EQ(to_vector(sealed), oracle_seal(GetParam().suite, secret_, counter, associated, plain)) << size;
-    GuardedBytes opened(size);
+    const MutableBytes opened = opened_memory.last(size);
     ASSERT_TRUE(aead_->open(*key_, counter, associated, sealed, opened)) << size;
     ASSERT_EQ(to_vector(opened), to_vector(plain)) << size;
   }
 }
 
 TEST_P(AeadTest, EverySizeInPlaceGivesTheSame) {
-  for (size_t size = 0; size <= 2100; ++size) {
+  constexpr size_t kLongest = 2100;
+  GuardedMemory memory(kLongest + kTagBytes);
+  for (size_t size = 0; size <= kLongest; ++size) {
     const Bytes plain = random_(size);
     const Bytes expected = oracle_seal(GetParam().suite, secret_, size, {}, plain);
-    GuardedBytes buffer(size + kTagBytes);
-    copy_bytes(plain, buffer);
-    aead_->seal(*key_, size, {}, buffer.first(size), buffer);
-    ASSERT_EQ(to_vector(buffer), expected) << size;
-    ASSERT_TRUE(aead_->open(*key_, size, {}, buffer, buffer.first(size))) << size;
-    ASSERT_EQ(to_vector(buffer.first(size)), plain) << size;
+    const MutableBytes sealed = memory.last(size + kTagBytes);
+    copy_bytes(plain, sealed);
+    aead_->seal(*key_, size, {}, sealed.first(size), sealed);
+    ASSERT_EQ(to_vector(sealed), expected) << size;
+    ASSERT_TRUE(aead_->open(*key_, size, {}, sealed, sealed.first(size))) << size;
+    ASSERT_EQ(to_vector(sealed.first(size)), plain) << size;
   }
 }
 
@@ -190,16 +199,18 @@ TEST_P(AeadTest, EveryAlignmentGivesTheSameAndTouchesNothingAround) {
 }
 
 TEST_P(AeadTest, AssociatedDataOfEverySizeIsAuthenticated) {
+  constexpr size_t kLongest = 300;
+  GuardedMemory memory(kLongest);
   const Bytes plain = random_(100);
-  for (size_t size = 0; size <= 300; ++size) {
-    const GuardedBytes associated(random_(size));
+  for (size_t size = 0; size <= kLongest; ++size) {
+    const BytesView associated = memory.copy_of(random_(size));
     const Bytes sealed = seal(size, associated, plain);
     ASSERT_EQ(sealed, oracle_seal(GetParam().suite, secret_, size, associated, plain)) << size;
     Bytes longer = to_vector(associated);
     longer.push_back(0);
     EXPECT_TRUE(refuses(*key_, size, longer, sealed, plain)) << size;
     if (size == 0) continue;
-    EXPECT_TRUE(refuses(*key_, size, BytesView(associated).first(size - 1), sealed, plain)) << size;
+    EXPECT_TRUE(refuses(*key_, size, associated.first(size - 1), sealed, plain)) << size;
     Bytes changed = to_vector(associated);
     changed[size / 2] ^= 1;
     EXPECT_TRUE(refuses(*key_, size, changed, sealed, plain)) << size;

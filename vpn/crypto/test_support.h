@@ -78,22 +78,23 @@ inline std::vector<uint8_t> oracle_seal(Suite suite, const AeadSecret& secret, C
   return sealed;
 }
 
-// Bytes that end where a page begins that nobody may touch: whoever reads or writes past them ends the
-// process, vector code and assembler too, which no sanitizer sees. libsodium checks a canary in front of them
-// when they go.
-class GuardedBytes {
+// Memory that ends where a page begins that nobody may touch: whoever reads or writes past last(count) ends
+// the process, vector code and assembler too, which no sanitizer sees.
+class GuardedMemory {
  public:
-  explicit GuardedBytes(size_t size) : data_(static_cast<uint8_t*>(sodium_malloc(size))), size_(size) {
+  explicit GuardedMemory(size_t size) : data_(static_cast<uint8_t*>(sodium_malloc(size))), size_(size) {
     VPN_CHECK(data_ != nullptr);
   }
-  explicit GuardedBytes(BytesView bytes) : GuardedBytes(bytes.size()) { copy_bytes(bytes, *this); }
-  GuardedBytes(const GuardedBytes&) = delete;
-  GuardedBytes& operator=(const GuardedBytes&) = delete;
-  ~GuardedBytes() { sodium_free(data_); }
+  GuardedMemory(const GuardedMemory&) = delete;
+  GuardedMemory& operator=(const GuardedMemory&) = delete;
+  ~GuardedMemory() { sodium_free(data_); }
 
-  operator MutableBytes() noexcept { return {data_, size_}; }     // NOLINT: stands for its bytes
-  operator BytesView() const noexcept { return {data_, size_}; }  // NOLINT
-  [[nodiscard]] MutableBytes first(size_t count) noexcept { return MutableBytes(*this).first(count); }
+  [[nodiscard]] MutableBytes last(size_t count) noexcept { return MutableBytes(data_, size_).last(count); }
+  // A copy of `bytes` that ends at the guard.
+  [[nodiscard]] BytesView copy_of(BytesView bytes) noexcept {
+    copy_bytes(bytes, last(bytes.size()));
+    return last(bytes.size());
+  }
 
  private:
   uint8_t* data_;
