@@ -34,7 +34,7 @@ bool holds_any_of(BytesView memory, BytesView plain) {
   constexpr size_t kRun = 8;
   const size_t size = std::min(memory.size(), plain.size());
   for (size_t start = 0; start + kRun <= size; start += kRun) {
-    if (std::equal(plain.begin() + start, plain.begin() + start + kRun, memory.begin() + start)) return true;
+    if (std::ranges::equal(plain.subspan(start, kRun), memory.subspan(start, kRun))) return true;
   }
   return false;
 }

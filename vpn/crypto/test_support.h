@@ -16,6 +16,7 @@
 namespace vpn::crypto::test {
 
 inline std::vector<uint8_t> from_hex(std::string_view hex) {
+  if (hex.empty()) return {};
   std::vector<uint8_t> bytes(hex.size() / 2);
   size_t length = 0;
   VPN_CHECK(sodium_hex2bin(bytes.data(), bytes.size(), hex.data(), hex.size(), " \n", &length, nullptr) == 0);
