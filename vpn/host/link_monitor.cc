@@ -1,0 +1,54 @@
+#include "vpn/host/link_monitor.h"
+
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+
+#include <utility>
+
+namespace vpn::host {
+
+Result<std::unique_ptr<LinkMonitor>, Error> LinkMonitor::open(unsigned interface, Handlers handlers) {
+  nl_sock* const socket = nl_socket_alloc();
+  nl_socket_disable_seq_check(socket);
+  int result = nl_connect(socket, NETLINK_ROUTE);
+  if (result >= 0) result = nl_socket_add_membership(socket, RTNLGRP_LINK);
+  if (result >= 0) result = nl_socket_set_nonblocking(socket);
+  if (result < 0) {
+    nl_socket_free(socket);
+    return fail(Error{"netlink", 0, "", nl_geterror(result), "the kernel must have rtnetlink"});
+  }
+  return std::unique_ptr<LinkMonitor>(new LinkMonitor(socket, interface, std::move(handlers)));
+}
+
+LinkMonitor::LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers)
+    : socket_(socket), interface_(interface), handlers_(std::move(handlers)) {
+  const auto on_message = [](nl_msg* message, void* self) -> int {
+    auto& monitor = *static_cast<LinkMonitor*>(self);
+    nlmsghdr* const header = nlmsg_hdr(message);
+    const auto* const link = static_cast<const ifinfomsg*>(nlmsg_data(header));
+    if (static_cast<unsigned>(link->ifi_index) != monitor.interface_) return NL_OK;
+    if (header->nlmsg_type == RTM_DELLINK) {
+      monitor.handlers_.on_removed();
+    } else if (nlattr* const mtu = nlmsg_find_attr(header, sizeof *link, IFLA_MTU); mtu != nullptr) {
+      monitor.handlers_.on_mtu(static_cast<uint16_t>(nla_get_u32(mtu)));
+    }
+    return NL_OK;
+  };
+  nl_socket_modify_cb(socket_, NL_CB_VALID, NL_CB_CUSTOM, on_message, this);
+}
+
+LinkMonitor::~LinkMonitor() {
+  nl_socket_free(socket_);
+}
+
+int LinkMonitor::fd() const noexcept {
+  return nl_socket_get_fd(socket_);
+}
+
+void LinkMonitor::hear() {
+  while (nl_recvmsgs_default(socket_) >= 0) {
+  }
+}
+
+}  // namespace vpn::host

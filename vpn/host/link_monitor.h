@@ -1,0 +1,39 @@
+// LinkMonitor: hears from the kernel when an interface's MTU or state changes, or when it is removed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+
+struct nl_sock;
+
+namespace vpn::host {
+
+class LinkMonitor {
+ public:
+  struct Handlers {
+    std::function<void(uint16_t mtu)> on_mtu;  // with every change of the link, changed or not
+    std::function<void()> on_removed;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<LinkMonitor>, Error> open(unsigned interface,
+                                                                        Handlers handlers);
+  ~LinkMonitor();
+  LinkMonitor(const LinkMonitor&) = delete;
+  LinkMonitor& operator=(const LinkMonitor&) = delete;
+
+  // Readable when there is something to hear; then call hear().
+  [[nodiscard]] int fd() const noexcept;
+  void hear();
+
+ private:
+  LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers);
+
+  nl_sock* socket_;
+  unsigned interface_;
+  Handlers handlers_;
+};
+
+}  // namespace vpn::host
