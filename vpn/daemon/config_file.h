@@ -1,0 +1,25 @@
+// Configuration files on disk.
+#pragma once
+
+#include <string>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/config/config.h"
+
+namespace vpn::daemon {
+
+// "wg0" stands for /etc/wireguard/wg0.conf; anything with a slash or ending in .conf is a path.
+[[nodiscard]] std::string config_path(const std::string& file_or_interface);
+// "wg0" of ".../wg0.conf". An error when the name is no interface name or does not end in .conf.
+[[nodiscard]] Result<std::string, Error> interface_of(const std::string& path);
+
+struct ConfigFile {
+  config::Config config;
+  bool readable_by_others = false;  // it holds private keys, so that deserves a warning
+};
+[[nodiscard]] Result<ConfigFile, Error> read_config(const std::string& path);
+// Replaces the file atomically, mode 0600.
+[[nodiscard]] Result<bool, Error> write_config(const std::string& path, const config::Config& config);
+
+}  // namespace vpn::daemon

@@ -1,0 +1,401 @@
+#include "vpn/daemon/daemon.h"
+
+#include <net/if.h>
+#include <sodium.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "vpn/config/uapi.h"
+#include "vpn/daemon/config_file.h"
+#include "vpn/daemon/hooks.h"
+#include "vpn/daemon/readiness.h"
+
+namespace vpn::daemon {
+namespace {
+
+constexpr uint16_t kDefaultMtu = 1420;
+constexpr uint32_t kOverheadBytes = 80;  // outer IPv6 40, UDP 8, data message 32, as wg-quick subtracts
+constexpr uint32_t kLeastMtu = 1280;     // what IPv6 inside needs
+
+std::string errno_line(int error_number) {
+  return "errno=" + std::to_string(error_number) + "\n\n";
+}
+
+std::optional<uint32_t> zone_index(std::string_view name) {
+  const unsigned index = if_nametoindex(std::string(name).c_str());
+  return index == 0 ? std::nullopt : std::optional<uint32_t>(index);
+}
+
+// What a change that failed leaves as an errno for `wg`.
+int to_errno(const Error& error) {
+  return error.where.starts_with("UDP port") ? EADDRINUSE : EINVAL;
+}
+
+// Resolves the first endpoint of every peer that `known` does not have; the error names file and line.
+Result<config::ResolvedEndpoints, Error> resolve_all(const config::Config& config, const std::string& path) {
+  config::ResolvedEndpoints resolved;
+  for (const config::PeerConfig& peer : config.peers) {
+    if (peer.endpoints.empty()) continue;
+    auto address = resolve(peer.endpoints.front());
+    if (!address) {
+      Error error = std::move(address.error());
+      error.problem = "'" + error.where + "' " + error.problem;
+      error.where = path;
+      error.line = peer.endpoint_line.number;
+      return fail(std::move(error));
+    }
+    resolved[peer.endpoints.front()] = *address;
+  }
+  return resolved;
+}
+
+}  // namespace
+
+Daemon::Daemon(DaemonOptions options)
+    : options_(std::move(options)), log_(options_.log, options_.interface) {}
+
+Daemon::~Daemon() {
+  take_down();
+}
+
+Result<bool, Error> Daemon::start() {
+  if (auto loaded = load_config(); !loaded) return loaded;
+  auto loop = io::EventLoop::create();
+  if (!loop) return fail(std::move(loop.error()));
+  loop_ = std::move(*loop);
+  auto signals =
+      loop_->watch_signals({SIGINT, SIGTERM, SIGHUP, SIGPIPE}, [this](int signal) { on_signal(signal); });
+  if (!signals) return signals;
+  if (auto ran = run_hooks(config_.interface.hooks.pre_up, options_.interface); !ran) return ran;
+  if (auto made = make_device(); !made) return made;
+  if (auto set = set_up_host(); !set) return set;
+  if (auto listening = listen(); !listening) return listening;
+  if (auto ran = run_hooks(config_.interface.hooks.post_up, options_.interface); !ran) return ran;
+  resolver_ = std::make_unique<BackgroundResolver>();
+  loop_->watch(resolver_->fd(), [this] { take_resolved(); });
+  serving_ = true;
+  log_.info("serving", {{"port", std::to_string(device_->listen_port())},
+                        {"peers", std::to_string(config_.peers.size())},
+                        {"tun_offload", device_->report().tun_offload},
+                        {"udp_offload", device_->report().udp_offload}});
+  return true;
+}
+
+Result<bool, Error> Daemon::load_config() {
+  if (!options_.config_path) return true;
+  auto file = read_config(*options_.config_path);
+  if (!file) return fail(std::move(file.error()));
+  if (file->readable_by_others) {
+    log_.warning("the configuration is readable by others",
+                 {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
+  }
+  if (!file->config.interface.private_key) {
+    return fail(Error{*options_.config_path, 0, "PrivateKey", "missing in [Interface]",
+                      "add one; 'vpn genkey' makes it"});
+  }
+  config_ = std::move(file->config);
+  auto resolved = resolve_all(config_, *options_.config_path);
+  if (!resolved) return fail(std::move(resolved.error()));
+  resolved_ = std::move(*resolved);
+  return true;
+}
+
+uint32_t Daemon::mark_for(const config::Config& config) const {
+  if (config.interface.fwmark != 0) return config.interface.fwmark;
+  return host::needs_mark(config) ? host::kDefaultMark : 0;
+}
+
+Result<bool, Error> Daemon::make_device() {
+  const config::InterfaceConfig& interface = config_.interface;
+  const Device::Options options{options_.interface, interface.listen_port, mark_for(config_),
+                                interface.tun_offload, interface.udp_offload};
+  auto device = Device::create(options, *loop_, random_, log_, [this] {
+    interface_gone_ = true;
+    stop("the interface was removed");
+  });
+  if (!device) {
+    Error error = std::move(device.error());
+    if (error.where.starts_with("UDP port") && interface.listen_port != 0) {
+      error.problem = error.where + " is " + error.problem;
+      error.where = *options_.config_path;
+      error.line = interface.listen_port_line.number;
+      error.key = "ListenPort";
+    }
+    return fail(std::move(error));
+  }
+  device_ = std::move(*device);
+  state_ = std::make_unique<StateFile>(options_.interface);
+  if (const auto stamp = state_->read()) device_->node().restore_timestamp(*stamp);
+  config::DeviceChange change = config::change_between(config::Config{}, config_, resolved_);
+  change.listen_port.reset();  // the device was made with it
+  change.fwmark.reset();
+  if (auto applied = device_->apply(change); !applied) return applied;
+  name_peers();
+  return true;
+}
+
+void Daemon::name_peers() {
+  for (const config::PeerConfig& peer : config_.peers) device_->set_peer_name(peer.public_key, peer.name);
+}
+
+uint16_t Daemon::mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved) {
+  if (config.interface.mtu) return *config.interface.mtu;
+  uint32_t least = 0;
+  for (const auto& [name, address] : resolved) {
+    const auto path = netlink_->path_mtu(address.address);
+    if (path && (least == 0 || *path < least)) least = *path;
+  }
+  if (least == 0) return kDefaultMtu;
+  const uint32_t inner = least > kOverheadBytes + kLeastMtu ? least - kOverheadBytes : kLeastMtu;
+  return static_cast<uint16_t>(std::min<uint32_t>(inner, 65535 - kOverheadBytes));
+}
+
+Result<bool, Error> Daemon::set_up_host() {
+  auto netlink = host::Netlink::open();
+  if (!netlink) return fail(std::move(netlink.error()));
+  netlink_ = std::move(*netlink);
+  const unsigned interface = device_->interface_index();
+  auto monitor = host::LinkMonitor::open(interface, {[this](uint16_t mtu) { device_->set_mtu(mtu); },
+                                                     [this] {
+                                                       interface_gone_ = true;
+                                                       stop("the interface was removed");
+                                                     }});
+  if (!monitor) return fail(std::move(monitor.error()));
+  link_monitor_ = std::move(*monitor);
+  loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
+
+  host_ = std::make_unique<host::HostState>(*netlink_, interface);
+  const uint16_t mtu = options_.config_path ? mtu_for(config_, resolved_) : kDefaultMtu;
+  if (auto set = netlink_->set_mtu(interface, mtu); !set) return set;
+  device_->set_mtu(mtu);
+  if (!options_.config_path) return true;  // whoever configures it brings it up
+  // Routes need the interface up; addresses first, so that no packet leaves without its source.
+  host::HostPlan plan = host::plan_host(config_, mark_for(config_));
+  const auto is_address = [](const host::HostChange& change) {
+    return std::holds_alternative<host::AddAddress>(change);
+  };
+  host::HostPlan addresses;
+  std::copy_if(plan.begin(), plan.end(), std::back_inserter(addresses), is_address);
+  if (auto changed = host_->change_to(addresses); !changed) return changed;
+  if (auto up = netlink_->set_up(interface); !up) return up;
+  return host_->change_to(plan);
+}
+
+Result<bool, Error> Daemon::listen() {
+  ControlServer::Options options;
+  options.interface = options_.interface;
+  options.handler = [this](std::string_view operation, std::string_view lines) {
+    return answer(operation, lines);
+  };
+  options.on_removed = [this] { stop("the control socket's file was removed"); };
+  auto control = ControlServer::listen(*loop_, std::move(options));
+  if (!control) return fail(std::move(control.error()));
+  control_ = std::move(*control);
+  return true;
+}
+
+void Daemon::run() {
+  // Packets may have been waiting, and timers due, since before the first event.
+  after_round();
+  loop_->run([this] { after_round(); });
+}
+
+void Daemon::after_round() {
+  if (!device_) return;
+  device_->finish_round();
+  state_->write(device_->node().greatest_timestamp_sent());
+  ask_for_silent_peers();
+}
+
+void Daemon::stop(std::string_view why) {
+  log_.info("ending", {{"reason", std::string(why)}});
+  loop_->stop();
+}
+
+void Daemon::take_down() {
+  if (serving_ && !interface_gone_) {
+    if (auto ran = run_hooks(config_.interface.hooks.pre_down, options_.interface); !ran) {
+      log_.warning("a PreDown command failed", {{"error", ran.error().to_string()}});
+    }
+  }
+  if (serving_ && config_.interface.save_config && options_.config_path) save_config();
+  control_.reset();
+  if (resolver_) loop_->unwatch(resolver_->fd());
+  resolver_.reset();
+  if (host_) {
+    for (const Error& error : host_->undo_all()) {
+      if (!interface_gone_) log_.warning("not undone", {{"error", error.to_string()}});
+    }
+  }
+  if (link_monitor_) loop_->unwatch(link_monitor_->fd());
+  link_monitor_.reset();
+  host_.reset();
+  if (device_) state_->write(device_->node().greatest_timestamp_sent());
+  device_.reset();
+  if (std::exchange(serving_, false)) {
+    if (auto ran = run_hooks(config_.interface.hooks.post_down, options_.interface); !ran) {
+      log_.warning("a PostDown command failed", {{"error", ran.error().to_string()}});
+    }
+  }
+}
+
+void Daemon::on_signal(int signal) {
+  if (signal == SIGPIPE) return;
+  if (signal != SIGHUP) return stop(signal == SIGINT ? "SIGINT" : "SIGTERM");
+  if (auto reloaded = reload(); !reloaded)
+    log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
+}
+
+std::string Daemon::answer(std::string_view operation, std::string_view lines) {
+  if (operation == "get") return config::emit_get(device_->report()) + errno_line(0);
+  if (operation == "set") return answer_set(lines);
+  if (operation == "reload") return answer_reload();
+  if (operation == "stop") {
+    stop("asked to over the control socket");
+    return errno_line(0);
+  }
+  return errno_line(EPROTO);
+}
+
+std::string Daemon::answer_set(std::string_view lines) {
+  auto change = config::parse_set(lines, zone_index);
+  if (!change) {
+    log_.warning("control request refused",
+                 {{"line", std::to_string(change.error().line)}, {"key", change.error().key}});
+    return errno_line(-change.error().error_number);
+  }
+  auto applied = device_->apply(*change);
+  if (applied) return errno_line(0);
+  log_.warning("control request refused", {{"error", applied.error().to_string()}});
+  return errno_line(-to_errno(applied.error()));
+}
+
+std::string Daemon::answer_reload() {
+  auto reloaded = reload();
+  if (reloaded) return errno_line(0);
+  log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
+  return "error=" + reloaded.error().to_string() + "\n" + errno_line(EINVAL);
+}
+
+Result<bool, Error> Daemon::reload() {
+  if (!options_.config_path) {
+    return fail(Error{options_.interface, 0, "", "was started without a file",
+                      "use 'wg syncconf', or start it with a file"});
+  }
+  auto file = read_config(*options_.config_path);
+  if (!file) return fail(std::move(file.error()));
+  const config::Config& wanted = file->config;
+  if (!wanted.interface.private_key) {
+    return fail(Error{*options_.config_path, 0, "PrivateKey", "missing in [Interface]", "add one"});
+  }
+  // Addresses are known at once; names are asked for behind the packets' back.
+  std::vector<config::EndpointName> names;
+  config::ResolvedEndpoints resolved;
+  for (const config::PeerConfig& peer : wanted.peers) {
+    if (peer.endpoints.empty()) continue;
+    const config::EndpointName& endpoint = peer.endpoints.front();
+    if (const auto known = resolved_.find(endpoint); known != resolved_.end()) {
+      resolved.insert(*known);
+    } else if (is_host_name(endpoint)) {
+      names.push_back(endpoint);
+    } else if (const auto address = resolve(endpoint)) {
+      resolved[endpoint] = *address;
+    }
+  }
+  const host::HostPlan before = host_->applied();
+  if (auto changed = host_->change_to(host::plan_host(wanted, mark_for(wanted))); !changed) return changed;
+  config::DeviceChange change = config::change_between(config_, wanted, resolved);
+  if (mark_for(wanted) != mark_for(config_)) change.fwmark = mark_for(wanted);
+  if (auto applied = device_->apply(change); !applied) {
+    static_cast<void>(host_->change_to(before));
+    return applied;
+  }
+  if (wanted.interface.mtu && wanted.interface.mtu != config_.interface.mtu) {
+    if (auto set = netlink_->set_mtu(device_->interface_index(), *wanted.interface.mtu); !set) {
+      log_.warning("MTU not changed", {{"error", set.error().to_string()}});
+    }
+  }
+  log_.info("reloaded", {{"peers_changed", std::to_string(change.peers.size())}});
+  config_ = wanted;
+  resolved_ = std::move(resolved);
+  name_peers();
+  resolver_->ask(std::move(names));
+  return true;
+}
+
+void Daemon::ask_for_silent_peers() {
+  std::vector<config::EndpointName> names;
+  for (const PublicKey& key : device_->take_silent_peers()) {
+    const config::PeerConfig* peer = config_.find_peer(key);
+    if (peer != nullptr && !peer->endpoints.empty() && is_host_name(peer->endpoints.front())) {
+      names.push_back(peer->endpoints.front());
+    }
+  }
+  if (!names.empty()) resolver_->ask(std::move(names));
+}
+
+void Daemon::take_resolved() {
+  config::DeviceChange change;
+  for (auto& [endpoint, address] : resolver_->take_answers()) {
+    if (!address) {
+      log_.warning("endpoint not resolved", {{"error", address.error().to_string()}});
+      continue;
+    }
+    const auto known = resolved_.find(endpoint);
+    if (known != resolved_.end() && known->second == *address) continue;
+    resolved_[endpoint] = *address;
+    log_.info("endpoint resolved", {{"name", endpoint.to_string()}, {"address", address->to_string()}});
+    for (const config::PeerConfig& peer : config_.peers) {
+      if (peer.endpoints.empty() || peer.endpoints.front() != endpoint) continue;
+      config::PeerChange& one = change.peers.emplace_back(peer.public_key);
+      one.update_only = true;
+      one.endpoint = *address;
+    }
+  }
+  static_cast<void>(device_->apply(change));
+}
+
+void Daemon::save_config() {
+  config::Config saved = config_;
+  const config::DeviceReport report = device_->report();
+  saved.interface.private_key = report.private_key;
+  saved.interface.listen_port = report.listen_port;
+  saved.peers.clear();
+  for (const config::PeerReport& peer : report.peers) {
+    config::PeerConfig& one = saved.peers.emplace_back();
+    if (const config::PeerConfig* known = config_.find_peer(peer.public_key)) one = *known;
+    one.public_key = peer.public_key;
+    one.preshared_key = peer.preshared_key.is_zero() ? std::nullopt : std::optional(peer.preshared_key);
+    one.allowed_ips = peer.allowed_ips;
+    one.persistent_keepalive = peer.persistent_keepalive;
+    if (one.endpoints.empty() && peer.endpoint) {
+      if (auto endpoint = config::EndpointName::parse(peer.endpoint->to_string()))
+        one.endpoints = {*endpoint};
+    }
+  }
+  if (auto written = write_config(*options_.config_path, saved); !written) {
+    log_.warning("configuration not saved", {{"error", written.error().to_string()}});
+  }
+}
+
+int run_daemon(const DaemonOptions& options) {
+  Readiness readiness;
+  if (options.background) {
+    if (const auto exit_code = readiness.go_to_background()) return *exit_code;
+  }
+  VPN_CHECK(sodium_init() >= 0);
+  Daemon daemon(options);
+  if (auto started = daemon.start(); !started) {
+    readiness.failed(started.error());
+    return 1;
+  }
+  readiness.ready();
+  daemon.run();
+  readiness.stopping();
+  return 0;
+}
+
+}  // namespace vpn::daemon

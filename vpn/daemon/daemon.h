@@ -1,0 +1,87 @@
+// Daemon: one interface from start to end: its configuration, its device, the host around it, and its control
+// socket.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/config/config.h"
+#include "vpn/daemon/control_server.h"
+#include "vpn/daemon/device.h"
+#include "vpn/daemon/log.h"
+#include "vpn/daemon/resolver.h"
+#include "vpn/daemon/state_file.h"
+#include "vpn/host/host_state.h"
+#include "vpn/host/link_monitor.h"
+#include "vpn/host/netlink.h"
+#include "vpn/io/event_loop.h"
+#include "vpn/io/system.h"
+
+namespace vpn::daemon {
+
+struct DaemonOptions {
+  std::string interface;
+  std::optional<std::string> config_path;  // empty: starts bare, and is configured over the control socket
+  bool background = false;
+  LogOptions log;
+};
+
+class Daemon {
+ public:
+  explicit Daemon(DaemonOptions options);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Brings everything up; after an error everything that was made is gone again.
+  [[nodiscard]] Result<bool, Error> start();
+  // Serves until a signal, a `stop` request, or the removal of the interface or of the socket file; then
+  // takes everything down.
+  void run();
+
+ private:
+  [[nodiscard]] Result<bool, Error> load_config();
+  [[nodiscard]] Result<bool, Error> make_device();
+  [[nodiscard]] Result<bool, Error> set_up_host();
+  [[nodiscard]] Result<bool, Error> listen();
+  void take_down();
+
+  void on_signal(int signal);
+  void after_round();
+  [[nodiscard]] std::string answer(std::string_view operation, std::string_view lines);
+  [[nodiscard]] std::string answer_set(std::string_view lines);
+  [[nodiscard]] std::string answer_reload();
+  // Makes what runs what the file says now; on an error everything stays as it was.
+  [[nodiscard]] Result<bool, Error> reload();
+  [[nodiscard]] uint32_t mark_for(const config::Config& config) const;
+  [[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved);
+  void name_peers();
+  void ask_for_silent_peers();
+  void take_resolved();
+  void save_config();
+  void stop(std::string_view why);
+
+  DaemonOptions options_;
+  Log log_;
+  io::SystemRandom random_;
+  std::optional<io::EventLoop> loop_;
+  config::Config config_;  // as the file said when it was last applied
+  config::ResolvedEndpoints resolved_;
+  std::unique_ptr<StateFile> state_;
+  std::unique_ptr<Device> device_;
+  std::optional<host::Netlink> netlink_;
+  std::unique_ptr<host::HostState> host_;
+  std::unique_ptr<host::LinkMonitor> link_monitor_;
+  std::unique_ptr<BackgroundResolver> resolver_;
+  std::unique_ptr<ControlServer> control_;
+  bool interface_gone_ = false;
+  bool serving_ = false;  // start() succeeded, so that the hooks of going down are due
+};
+
+// The whole life of a daemon; returns the exit code. Errors are told to whoever started it.
+[[nodiscard]] int run_daemon(const DaemonOptions& options);
+
+}  // namespace vpn::daemon

@@ -1,0 +1,51 @@
+// Endpoint names to addresses.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/config/device_change.h"
+#include "vpn/io/unique_fd.h"
+
+namespace vpn::daemon {
+
+// Whether the host is a name, so that its address may change.
+[[nodiscard]] bool is_host_name(const config::EndpointName& endpoint);
+// Asks the system's resolver, which may take seconds. An address needs no asking.
+[[nodiscard]] Result<UdpAddress, Error> resolve(const config::EndpointName& endpoint);
+
+// Resolves in a thread of its own, so that packets need not wait.
+class BackgroundResolver {
+ public:
+  BackgroundResolver();
+  ~BackgroundResolver();  // waits for a question being asked
+  BackgroundResolver(const BackgroundResolver&) = delete;
+  BackgroundResolver& operator=(const BackgroundResolver&) = delete;
+
+  void ask(std::vector<config::EndpointName> endpoints);
+  // Readable when answers are there.
+  [[nodiscard]] int fd() const noexcept { return event_.get(); }
+  struct Answer {
+    config::EndpointName endpoint;
+    Result<UdpAddress, Error> address;
+  };
+  [[nodiscard]] std::vector<Answer> take_answers();
+
+ private:
+  void work();
+
+  io::UniqueFd event_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ending_ = false;
+  std::vector<config::EndpointName> questions_;
+  std::vector<Answer> answers_;
+  std::thread thread_;
+};
+
+}  // namespace vpn::daemon

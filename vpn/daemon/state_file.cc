@@ -1,0 +1,44 @@
+#include "vpn/daemon/state_file.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vpn::daemon {
+namespace {
+
+constexpr char kFolder[] = "/var/lib/vpn";
+constexpr size_t kHexBytes = 2 * sizeof(StateFile::Stamp);
+
+}  // namespace
+
+StateFile::StateFile(const std::string& interface) {
+  mkdir(kFolder, 0700);
+  fd_ = io::UniqueFd(
+      open((std::string(kFolder) + "/" + interface + ".state").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+}
+
+std::optional<StateFile::Stamp> StateFile::read() const {
+  std::array<char, kHexBytes> text{};
+  Stamp stamp{};
+  size_t bytes = 0;
+  if (!is_kept() || pread(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    return std::nullopt;
+  if (sodium_hex2bin(stamp.data(), stamp.size(), text.data(), text.size(), nullptr, &bytes, nullptr) != 0 ||
+      bytes != stamp.size()) {
+    return std::nullopt;
+  }
+  return stamp;
+}
+
+void StateFile::write(const Stamp& stamp) noexcept {
+  if (!is_kept() || stamp == written_) return;
+  written_ = stamp;
+  std::array<char, kHexBytes + 1> text{};
+  sodium_bin2hex(text.data(), text.size(), stamp.data(), stamp.size());
+  text.back() = '\n';
+  [[maybe_unused]] const ssize_t put = pwrite(fd_.get(), text.data(), text.size(), 0);
+}
+
+}  // namespace vpn::daemon

@@ -1,0 +1,32 @@
+// StateFile: the greatest TAI64N stamp an interface has sent, kept across restarts in
+// /var/lib/vpn/INTERFACE.state, so that a wall clock which stepped back cannot lock it out of its peers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "vpn/io/unique_fd.h"
+
+namespace vpn::daemon {
+
+class StateFile {
+ public:
+  using Stamp = std::array<uint8_t, 12>;
+
+  // Opens (and creates) the file; stays without one where the folder cannot be written.
+  explicit StateFile(const std::string& interface);
+
+  [[nodiscard]] bool is_kept() const noexcept { return fd_.is_open(); }
+  // Empty when nothing was kept, or it is damaged.
+  [[nodiscard]] std::optional<Stamp> read() const;
+  // Writes it if it differs from what was written last.
+  void write(const Stamp& stamp) noexcept;
+
+ private:
+  io::UniqueFd fd_;
+  Stamp written_{};
+};
+
+}  // namespace vpn::daemon

@@ -1,0 +1,43 @@
+// UdpPair: the IPv4 and the IPv6 socket of one device, on one port. Either may be missing, where the host has
+// no such family.
+#pragma once
+
+#include <optional>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/io/udp_socket.h"
+
+namespace vpn::daemon {
+
+class UdpPair {
+ public:
+  struct Options {
+    uint16_t port = 0;  // 0: any that is free for both families
+    uint32_t fwmark = 0;
+    bool offload = true;
+  };
+  [[nodiscard]] static Result<UdpPair, Error> open(const Options& options);
+
+  [[nodiscard]] uint16_t port() const noexcept;
+  [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;
+  // Null where the host does not have the family.
+  [[nodiscard]] io::UdpSocket* of(IpFamily family) noexcept;
+  // Sends in order. Runs to a family that is missing are counted as unreachable.
+  void send_batch(std::span<const io::SendRun> runs) noexcept;
+  [[nodiscard]] io::SendCounts counts() const noexcept;
+  [[nodiscard]] uint64_t receive_overflows() const noexcept;
+  [[nodiscard]] std::string offload_text() const;  // "gso gro", "off"
+
+  template <typename Visitor>
+  void for_each(Visitor&& visit) {
+    if (ipv4_) visit(*ipv4_);
+    if (ipv6_) visit(*ipv6_);
+  }
+
+ private:
+  std::optional<io::UdpSocket> ipv4_, ipv6_;
+  uint64_t without_family_ = 0;
+};
+
+}  // namespace vpn::daemon
