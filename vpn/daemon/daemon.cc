@@ -1,7 +1,6 @@
 #include "vpn/daemon/daemon.h"
 
 #include <net/if.h>
-#include <sodium.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -222,7 +221,6 @@ void Daemon::take_down() {
     }
   }
   if (serving_ && config_.interface.save_config && options_.config_path) save_config();
-  control_.reset();
   if (resolver_) loop_->unwatch(resolver_->fd());
   resolver_.reset();
   if (host_) {
@@ -240,6 +238,7 @@ void Daemon::take_down() {
       log_.warning("a PostDown command failed", {{"error", ran.error().to_string()}});
     }
   }
+  control_.reset();  // last, for whoever waits for the end
 }
 
 void Daemon::on_signal(int signal) {
@@ -386,7 +385,6 @@ int run_daemon(const DaemonOptions& options) {
   if (options.background) {
     if (const auto exit_code = readiness.go_to_background()) return *exit_code;
   }
-  VPN_CHECK(sodium_init() >= 0);
   Daemon daemon(options);
   if (auto started = daemon.start(); !started) {
     readiness.failed(started.error());

@@ -1,0 +1,127 @@
+// vpn daemon, up, down, reload: the life of a tunnel interface.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "vpn/cli/verbs.h"
+#include "vpn/config/text.h"
+#include "vpn/daemon/config_file.h"
+#include "vpn/daemon/control_client.h"
+#include "vpn/daemon/daemon.h"
+
+namespace vpn::cli {
+namespace {
+
+using daemon::DaemonOptions;
+
+struct Arguments {
+  std::string file;
+  std::string interface;
+  bool background = false;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+Result<DaemonOptions, Error> to_options(const Arguments& arguments) {
+  DaemonOptions options;
+  options.background = arguments.background;
+  options.interface = arguments.interface;
+  if (!arguments.file.empty()) {
+    options.config_path = daemon::config_path(arguments.file);
+    auto interface = daemon::interface_of(*options.config_path);
+    if (!interface) return fail(std::move(interface.error()));
+    options.interface = *interface;
+  }
+  if (!config::is_interface_name(options.interface)) {
+    return fail(
+        Error{options.interface, 0, "", "not an interface name", "give 1 to 15 letters, digits or _=+.-"});
+  }
+  const auto level = daemon::parse_log_level(arguments.log_level);
+  if (!level) return fail(level.error());
+  const auto format = daemon::parse_log_format(arguments.log_format);
+  if (!format) return fail(format.error());
+  options.log = {*level, *format,
+                 arguments.background ? daemon::LogTarget::kJournal : daemon::LogTarget::kStderr};
+  return options;
+}
+
+int run(const Arguments& arguments) {
+  const auto options = to_options(arguments);
+  return options ? daemon::run_daemon(*options) : report_error(options.error());
+}
+
+// "wg0", "wg0.conf" or a path: the interface that a running daemon is asked for.
+Result<std::string, Error> to_interface(const std::string& argument) {
+  if (config::is_interface_name(argument) && !argument.ends_with(".conf")) return argument;
+  return daemon::interface_of(daemon::config_path(argument));
+}
+
+template <typename Action>
+int on_interface(const std::string& argument, Action action) {
+  const auto interface = to_interface(argument);
+  if (!interface) return report_error(interface.error());
+  const auto done = action(*interface);
+  return done ? 0 : report_error(done.error());
+}
+
+void add_log_options(CLI::App& verb, Arguments& arguments) {
+  verb.add_option("--log-level", arguments.log_level, "debug, info, warning, error or off")
+      ->envname("VPN_LOG_LEVEL")
+      ->capture_default_str();
+  verb.add_option("--log-format", arguments.log_format, "text or json")
+      ->envname("VPN_LOG_FORMAT")
+      ->capture_default_str();
+}
+
+constexpr char kFileHelp[] = "A wg-quick file, or the name of one in /etc/wireguard";
+
+}  // namespace
+
+void add_daemon_verbs(CLI::App& app, int& exit_code) {
+  const auto arguments = std::make_shared<Arguments>();
+
+  CLI::App* const serve = app.add_subcommand("daemon", "Serve one tunnel interface");
+  auto* const file = serve->add_option("FILE", arguments->file, kFileHelp);
+  auto* const interface = serve->add_option("-i,--interface", arguments->interface,
+                                            "Start bare, to be configured over the control socket");
+  file->excludes(interface);
+  serve->add_flag("-b,--background", arguments->background, "Return once the control socket answers");
+  add_log_options(*serve, *arguments);
+  serve->callback([arguments, serve, &exit_code] {
+    if (arguments->file.empty() && arguments->interface.empty()) {
+      throw CLI::RequiredError("FILE or --interface");
+    }
+    exit_code = run(*arguments);
+  });
+
+  CLI::App* const up = app.add_subcommand("up", "Bring a tunnel up, in the background");
+  up->add_option("FILE", arguments->file, kFileHelp)->required();
+  add_log_options(*up, *arguments);
+  up->callback([arguments, &exit_code] {
+    arguments->background = true;
+    exit_code = run(*arguments);
+  });
+
+  CLI::App* const down = app.add_subcommand("down", "Take a tunnel down, with all it changed on the host");
+  down->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
+  down->callback(
+      [arguments, &exit_code] { exit_code = on_interface(arguments->interface, daemon::stop_daemon); });
+
+  CLI::App* const reload = app.add_subcommand("reload", "Apply what changed in a running tunnel's file");
+  reload->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
+  reload->callback([arguments, &exit_code] {
+    exit_code = on_interface(arguments->interface, [](const std::string& name) {
+      return daemon::ask_daemon(name, "reload=1\n\n");
+    });
+  });
+}
+
+int run_as_userspace_implementation(const std::string& interface) {
+  Arguments arguments;
+  arguments.interface = interface;
+  arguments.background = true;
+  return run(arguments);
+}
+
+}  // namespace vpn::cli
