@@ -81,7 +81,7 @@ void Node::Impl::set_private_key(std::optional<Secret<32>> private_key, Now now)
     forget_pending(*peer);
     cancel(*peer, Timer::kRetransmitHandshake);
     peer->handshake_sent.reset();
-    for (const auto& session : {peer->sessions.current, peer->sessions.next}) {
+    for (const auto& session : {peer->sessions.previous, peer->sessions.current, peer->sessions.next}) {
       if (session) session->bar_sending();
     }
     if (peer->persistent_keepalive.count() != 0) initiate_afresh(*peer, now);

@@ -96,12 +96,13 @@ void Node::Impl::confirm(Peer& peer, const Session& session, Now now) {
     return;
   }
   // Both ends initiated at once and each completed its own handshake: traffic would go on in two sessions,
-  // and be rekeyed twice, for ever. The end with the lesser key changes over to the session the other one
-  // sends on.
-  const bool crossed =
-      &session == slots.previous.get() && slots.current && !session.is_initiator() &&
-      slots.current->is_initiator() && slots.current->created() - session.created() < kRekeyTimeout &&
-      session.may_send(now.monotonic) && identity_ && identity_->public_key() < peer.identity.public_key();
+  // and be rekeyed twice, for ever. Both ends change over to the one that the end with the greater key
+  // initiated, each when it sees that the other has it.
+  if (&session != slots.previous.get() || !slots.current || !identity_) return;
+  const bool greater = peer.identity.public_key() < identity_->public_key();
+  const Duration apart = slots.current->created() - session.created();
+  const bool crossed = session.is_initiator() == greater && slots.current->is_initiator() != greater &&
+                       std::chrono::abs(apart) < kRekeyTimeout && session.may_send(now.monotonic);
   if (crossed) std::swap(slots.previous, slots.current);
 }
 

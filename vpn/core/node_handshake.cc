@@ -111,15 +111,20 @@ Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& messag
                                 session_keys(aeads_.of(pending.suite), *keys), now.monotonic);
   peer.pending.reset();
   install_session(session->local_index(), session);
-  drop_session(peer.sessions.previous);
-  if (peer.sessions.next) {
-    peer.sessions.previous = std::move(peer.sessions.next);
-    peer.sessions.next.reset();
-    drop_session(peer.sessions.current);
+  SessionSlots& slots = peer.sessions;
+  drop_session(slots.previous);
+  if (slots.next && now.monotonic - slots.next->created() < kRekeyTimeout) {
+    // Both ends initiated at once. Until our response reaches the peer it goes on sending on `current`, and
+    // then on `next`: both must be there to receive.
+    slots.previous = std::move(slots.current);
+  } else if (slots.next) {
+    slots.previous = std::move(slots.next);
+    slots.next.reset();
+    drop_session(slots.current);
   } else {
-    peer.sessions.previous = std::move(peer.sessions.current);
+    slots.previous = std::move(slots.current);
   }
-  peer.sessions.current = std::move(session);
+  slots.current = std::move(session);
 
   follow_endpoint(peer, from, now);
   note_received(peer, datagram.size(), now);
