@@ -1,6 +1,5 @@
 // vpn daemon, up, down, reload: the life of a tunnel interface.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -46,9 +45,9 @@ Result<DaemonOptions, Error> to_options(const Arguments& arguments) {
   return options;
 }
 
-int run(const Arguments& arguments) {
+int run(const Arguments& arguments, Io& io) {
   const auto options = to_options(arguments);
-  return options ? daemon::run_daemon(*options) : report_error(options.error());
+  return options ? daemon::run_daemon(*options) : report_error(options.error(), io);
 }
 
 // "wg0", "wg0.conf" or a path: the interface that a running daemon is asked for.
@@ -57,12 +56,12 @@ Result<std::string, Error> to_interface(const std::string& argument) {
   return daemon::interface_of(daemon::config_path(argument));
 }
 
-template <typename Action>
-int on_interface(const std::string& argument, Action action) {
+template <typename Request>
+int on_interface(const std::string& argument, Io& io, Request request) {
   const auto interface = to_interface(argument);
-  if (!interface) return report_error(interface.error());
-  const auto done = action(*interface);
-  return done ? 0 : report_error(done.error());
+  if (!interface) return report_error(interface.error(), io);
+  const auto done = request(*interface);
+  return done ? kFine : report_error(done.error(), io);
 }
 
 void add_log_options(CLI::App& verb, Arguments& arguments) {
@@ -78,7 +77,7 @@ constexpr char kFileHelp[] = "A wg-quick file, or the name of one in /etc/wiregu
 
 }  // namespace
 
-void add_daemon_verbs(CLI::App& app, int& exit_code) {
+void add_daemon_verbs(CLI::App& app, Action& chosen) {
   const auto arguments = std::make_shared<Arguments>();
 
   CLI::App* const serve = app.add_subcommand("daemon", "Serve one tunnel interface");
@@ -88,40 +87,42 @@ void add_daemon_verbs(CLI::App& app, int& exit_code) {
   file->excludes(interface);
   serve->add_flag("-b,--background", arguments->background, "Return once the control socket answers");
   add_log_options(*serve, *arguments);
-  serve->callback([arguments, serve, &exit_code] {
+  serve->callback([arguments, &chosen] {
     if (arguments->file.empty() && arguments->interface.empty()) {
       throw CLI::RequiredError("FILE or --interface");
     }
-    exit_code = run(*arguments);
+    chosen = [arguments](Io& io) { return run(*arguments, io); };
   });
 
   CLI::App* const up = app.add_subcommand("up", "Bring a tunnel up, in the background");
   up->add_option("FILE", arguments->file, kFileHelp)->required();
   add_log_options(*up, *arguments);
-  up->callback([arguments, &exit_code] {
+  up->callback([arguments, &chosen] {
     arguments->background = true;
-    exit_code = run(*arguments);
+    chosen = [arguments](Io& io) { return run(*arguments, io); };
   });
 
   CLI::App* const down = app.add_subcommand("down", "Take a tunnel down, with all it changed on the host");
   down->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
-  down->callback(
-      [arguments, &exit_code] { exit_code = on_interface(arguments->interface, daemon::stop_daemon); });
+  down->callback([arguments, &chosen] {
+    chosen = [arguments](Io& io) { return on_interface(arguments->interface, io, daemon::stop_daemon); };
+  });
 
   CLI::App* const reload = app.add_subcommand("reload", "Apply what changed in a running tunnel's file");
   reload->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
-  reload->callback([arguments, &exit_code] {
-    exit_code = on_interface(arguments->interface, [](const std::string& name) {
-      return daemon::ask_daemon(name, "reload=1\n\n");
-    });
+  reload->callback([arguments, &chosen] {
+    chosen = [arguments](Io& io) {
+      return on_interface(arguments->interface, io,
+                          [](const std::string& name) { return daemon::ask_daemon(name, "reload=1\n\n"); });
+    };
   });
 }
 
-int run_as_userspace_implementation(const std::string& interface) {
+int run_as_userspace_implementation(const std::string& interface, Io& io) {
   Arguments arguments;
   arguments.interface = interface;
   arguments.background = true;
-  return run(arguments);
+  return run(arguments, io);
 }
 
 }  // namespace vpn::cli

@@ -1,7 +1,8 @@
-// The verbs of `vpn`. Each add_…() defines its subcommands, whose callbacks set `exit_code`: 0 done, 1 failed
-// (one line on stderr says why); a wrong command line is 2, and never gets to a callback.
+// The verbs of `vpn`: one file each, verb_NAME.cc, which declares its options and does its work.
 #pragma once
 
+#include <functional>
+#include <iosfwd>
 #include <string>
 
 #include "vpn/base/error.h"
@@ -12,13 +13,36 @@ class App;
 
 namespace vpn::cli {
 
-// Prints "vpn: …" on stderr; returns 1.
-int report_error(const Error& error);
+// What a verb returns, and the process after it.
+enum ExitCode : int {
+  kFine = 0,
+  kFailure = 1,  // it could not be done, or the input is wrong
+  kUsage = 2,    // the command line itself is wrong
+};
 
-// daemon, up, down, reload
-void add_daemon_verbs(CLI::App& app, int& exit_code);
+// Where a verb reads and writes. Errors and warnings go to `err`, one line each.
+struct Io {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  int out_fd = -1;  // the descriptor behind `out`; -1: none, then nothing is a terminal
+};
 
-// `vpn-wireguard INTERFACE`, as wg-quick calls a userspace implementation. Returns the exit code.
-[[nodiscard]] int run_as_userspace_implementation(const std::string& interface);
+using Action = std::function<int(Io&)>;
+
+// Prints "vpn: …" on `err`; returns kFailure.
+int report_error(const Error& error, Io& io);
+
+// Each declares its verb in `app`. When that verb is parsed, `chosen` becomes what to run; it must outlive
+// the parsing.
+void add_genkey_verb(CLI::App& app, Action& chosen);
+void add_pubkey_verb(CLI::App& app, Action& chosen);
+void add_genpsk_verb(CLI::App& app, Action& chosen);
+void add_check_verb(CLI::App& app, Action& chosen);
+// daemon, up, down, reload.
+void add_daemon_verbs(CLI::App& app, Action& chosen);
+
+// `vpn-wireguard INTERFACE`, as wg-quick calls a userspace implementation.
+[[nodiscard]] int run_as_userspace_implementation(const std::string& interface, Io& io);
 
 }  // namespace vpn::cli

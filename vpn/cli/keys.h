@@ -1,0 +1,18 @@
+// Making keys, as the verbs genkey, genpsk and invite do.
+#pragma once
+
+#include "vpn/base/secret.h"
+#include "vpn/cli/secret_text.h"
+
+namespace vpn::cli {
+
+// A new X25519 private key, clamped (RFC 7748 section 5), from the kernel's random generator.
+[[nodiscard]] Secret<32> make_private_key() noexcept;
+// 32 random bytes; never zeros, which would mean "none".
+[[nodiscard]] Secret<32> make_preshared_key() noexcept;
+// The key in base64 (44 characters).
+[[nodiscard]] SecretText to_secret_base64(const Secret<32>& key);
+// True when `fd` is a regular file that everyone may read: no place for a key.
+[[nodiscard]] bool is_world_readable_file(int fd) noexcept;
+
+}  // namespace vpn::cli
