@@ -67,7 +67,7 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
 }
 
 bool IpPrefix::contains(const IpAddress& other) const noexcept {
-  return other.family() == address.family() && other.masked(length) == address.masked(length);
+  return other.masked(length) == address.masked(length);  // never equal for another family
 }
 
 std::string IpPrefix::to_string() const {

@@ -65,7 +65,8 @@ class Aead {
   virtual void seal(const AeadKey& key, Counter counter, BytesView associated, BytesView plain,
                     MutableBytes sealed) noexcept = 0;
   // Decrypts `sealed` into `plain` (sealed.size() - 16 bytes). False, and nothing of the plaintext left in
-  // `plain`, when the tag does not verify or `sealed` is shorter than a tag.
+  // `plain`, when the tag does not verify or `sealed` is shorter than a tag; what it then holds is
+  // unspecified (opened in place, the packet is gone too).
   [[nodiscard]] virtual bool open(const AeadKey& key, Counter counter, BytesView associated, BytesView sealed,
                                   MutableBytes plain) noexcept = 0;
 
