@@ -20,8 +20,9 @@ add_library(vpn_warnings INTERFACE)
 target_compile_options(vpn_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror=switch -Werror=unused-result
   $<$<BOOL:${VPN_WERROR}>:-Werror>)
-# Paths in __FILE__ and debug information are relative to the checkout, so builds do not depend on where it lies.
-add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+# What is packaged does not tell where it was built. Everyday builds keep the flag out: with it, a compiler cache could
+# not serve two checkouts.
+add_compile_options($<$<CONFIG:Release>:-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=>)
 add_compile_options(-fstack-protector-strong)
 if(CMAKE_BUILD_TYPE MATCHES "Rel" AND NOT VPN_SANITIZE)
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
