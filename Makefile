@@ -1,0 +1,45 @@
+# A thin front: every target calls a script of ci/ or a binary of the build. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+FUZZ_SECONDS ?= 60
+LAB := build/bin/lab
+
+.PHONY: help build lab-up lab-down test scenarios fuzz check format tidy install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-zA-Z%_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## the everyday build, in build/
+	@ci/build dev
+
+lab-up: ## (sudo) install what is missing, build, bring up two hosts with a tunnel, ping through it
+	@ci/lab-up
+
+lab-down: ## (sudo) take the lab down; nothing is left
+	@$(LAB) down
+
+test: ## (sudo) unit tests, checks, scenarios, fuzz smoke: one line a part and a total
+	@ci/test
+
+scenarios: build ## (sudo) the scenario suite alone
+	@ci/scenarios
+
+fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
+	@ci/build fuzz --target fuzz_targets
+	@ci/fuzz --seconds $(FUZZ_SECONDS)
+
+fuzz-%: ## one fuzz target: make fuzz-parser FUZZ_SECONDS=600
+	@ci/build fuzz --target fuzz_$*
+	@ci/fuzz --seconds $(FUZZ_SECONDS) $*
+
+check: build ## format, include arrows, purity of the core, house-keeping, types
+	@ci/checks
+
+format: ## clang-format over every C++ file
+	@ci/check-format --fix
+
+tidy: build ## clang-tidy over what changed
+	@ci/check-tidy
+
+clean: ## remove every build folder
+	@rm -rf build build-*

@@ -1,0 +1,92 @@
+# Sourced by .ci/run, ci/test and ci/lab-up: runs parts one after another, one line each, with times, counts and a total.
+#
+#   step NAME REMEDY COMMAND…   runs COMMAND with its output in a log; prints what it is doing while it runs (on a terminal
+#                               its newest line, elsewhere a sign of life a minute), then one line with counts and seconds.
+#                               A failure shows the end of the log, then the remedy. Returns the command's status.
+#   finish                      prints the table and, as the last line, "N passed, N failed"; returns 1 when a part failed.
+#
+# Counts are read from the log: ctest's and pytest's summaries, or a line "summary: N passed, N failed" that our own
+# scripts print; a part without any of these counts as one.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+log_dir=${VPN_LOG_DIR:-$root/build-logs}
+step_rows=()
+passed_total=0
+failed_total=0
+
+# Runs a command as whoever owns the checkout, so that `sudo make …` leaves no root-owned files in a user's tree.
+as_owner() {
+  local uid gid groups=--clear-groups home
+  uid=$(stat -c %u "$root") gid=$(stat -c %g "$root")
+  if [ "$(id -u)" -ne 0 ] || [ "$uid" -eq 0 ]; then
+    "$@"
+    return
+  fi
+  home=$(getent passwd "$uid" | cut -d: -f6)
+  [ -n "$home" ] && groups=--init-groups
+  setpriv --reuid "$uid" --regid "$gid" "$groups" env HOME="${home:-/nonexistent}" "$@"
+}
+
+# Sets `passed`, `failed` and `skipped` from a log and the command's exit status.
+read_counts() {
+  local log=$1 status=$2 line
+  passed=0 failed=0 skipped=0
+  while IFS= read -r line; do
+    if [[ $line =~ ([0-9]+)\ tests\ failed\ out\ of\ ([0-9]+) ]]; then
+      failed=$((failed + BASH_REMATCH[1])) passed=$((passed + BASH_REMATCH[2] - BASH_REMATCH[1]))
+    elif [[ $line =~ ^summary:\ ([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
+      passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    elif [[ $line =~ (passed|failed|error|errors|skipped)(,.*)?\ in\ [0-9.]+s ]]; then
+      [[ $line =~ ([0-9]+)\ passed ]] && passed=$((passed + BASH_REMATCH[1]))
+      [[ $line =~ ([0-9]+)\ failed ]] && failed=$((failed + BASH_REMATCH[1]))
+      [[ $line =~ ([0-9]+)\ error ]] && failed=$((failed + BASH_REMATCH[1]))
+      [[ $line =~ ([0-9]+)\ skipped ]] && skipped=$((skipped + BASH_REMATCH[1]))
+    fi
+  done <"$log"
+  if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+  if [ "$status" -eq 0 ] && [ $((passed + failed + skipped)) -eq 0 ]; then passed=1; fi
+  return 0
+}
+
+step() {
+  local name=$1 remedy=$2 status=0 begin=$SECONDS heard pid log
+  shift 2
+  as_owner mkdir -p "$log_dir"
+  log=$log_dir/${name//[^A-Za-z0-9._-]/-}.log
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  heard=$SECONDS
+  [ -t 1 ] || printf '%s …\n' "$name"
+  while kill -0 "$pid" 2>/dev/null; do
+    if [ -t 1 ]; then
+      printf '\r\033[K%s  %d s  %.90s' "$name" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r')"
+    elif [ $((SECONDS - heard)) -ge 60 ]; then
+      heard=$SECONDS
+      printf '  … %d s  %.100s\n' $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r')"
+    fi
+    sleep 0.2
+  done
+  wait "$pid" || status=$?
+  [ "$(id -u)" -ne 0 ] || chown --reference="$root" "$log"
+  [ ! -t 1 ] || printf '\r\033[K'
+
+  local passed failed skipped verdict=ok
+  read_counts "$log" "$status"
+  [ "$failed" -eq 0 ] || { verdict=FAIL; [ "$status" -ne 0 ] || status=1; }
+  passed_total=$((passed_total + passed)) failed_total=$((failed_total + failed))
+  step_rows+=("$(printf '%-34s %7d %7d %8d %8d' "$name" "$passed" "$failed" "$skipped" $((SECONDS - begin)))")
+  printf '%-4s %s: %d passed, %d failed, %d skipped (%d s)\n' "$verdict" "$name" "$passed" "$failed" "$skipped" \
+    $((SECONDS - begin))
+  if [ "$status" -ne 0 ]; then
+    tail -n 60 "$log" | sed 's/^/    /'
+    printf 'remedy: %s (whole log: %s)\n' "$remedy" "${log#"$root"/}"
+  fi
+  return "$status"
+}
+
+finish() {
+  printf '\n%-34s %7s %7s %8s %8s\n' part passed failed skipped seconds
+  printf '%s\n' "${step_rows[@]}"
+  printf '%-34s %7d %7d %8s %8d\n' total "$passed_total" "$failed_total" '' "$SECONDS"
+  printf '%d passed, %d failed\n' "$passed_total" "$failed_total"
+  [ "$failed_total" -eq 0 ]
+}
