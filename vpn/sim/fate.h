@@ -171,6 +171,9 @@ class LinkFates {
   // To be asked once for every packet offered, in order, also for those the engine itself then refuses (too
   // long, queue full, link down): whether it does must not shift the count.
   [[nodiscard]] Decision next(const Impairment& impairment, MessageClass message) noexcept;
+  // Counts packets that were offered while there was no impairment, without working out what cannot befall
+  // them.
+  void pass(MessageClass message, uint64_t count) noexcept { offered_[index(message)] += count; }
   // How many of this class were offered so far.
   [[nodiscard]] uint64_t offered(MessageClass message) const noexcept { return offered_[index(message)]; }
 

@@ -1,0 +1,134 @@
+#include "lab/cli/verbs.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "lab/cli/status_table.h"
+#include "lab/run/lab.h"
+#include "lab/run/topology_files.h"
+
+namespace lab::cli {
+namespace {
+
+int complain(const Error& error) {
+  fmt::print(stderr, "lab: {}\n", error.to_string());
+  return 1;
+}
+
+template <typename T>
+int finish(const Result<T>& result) {
+  return result ? 0 : complain(result.error());
+}
+
+Result<std::vector<Setting>> parse_settings(const std::vector<std::string>& texts) {
+  std::vector<Setting> settings;
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return fail("", fmt::format("--set {} is no assignment", text), "write --set KEY=VALUE");
+    }
+    settings.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return settings;
+}
+
+Result<ParsedTopology> load(const std::string& name, const std::vector<std::string>& texts) {
+  const auto file = find_topology(name);
+  if (!file) return fail(file.error());
+  const auto settings = parse_settings(texts);
+  if (!settings) return fail(settings.error());
+  return parse_topology(file->text, file->shown, *settings);
+}
+
+}  // namespace
+
+int up(const UpArguments& arguments) {
+  const auto start = std::chrono::steady_clock::now();
+  auto parsed = load(arguments.topology, arguments.settings);
+  if (!parsed) return complain(parsed.error());
+  for (const Error& problem : parsed->problems) complain(problem);
+  if (!parsed->problems.empty()) return 1;
+  const auto lab = Lab::up(std::move(parsed->topology), {arguments.name, arguments.seed});
+  if (!lab) return complain(lab.error());
+  const auto status = lab->status_json();
+  if (!status) return complain(status.error());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  fmt::print("{}up in {:.2f} s\n", status_table(*status), took.count());
+  return 0;
+}
+
+int down(const std::string& name) {
+  return finish(Lab::down(name));
+}
+
+int list() {
+  for (const std::string& name : StateDirectory::names()) {
+    const auto lab = Lab::open(name);
+    const auto status = lab ? lab->status_json() : Result<std::string>(fail(lab.error()));
+    if (!status) {
+      fmt::print("{}  left behind; remove it with 'lab down --name {}'\n", name, name);
+      continue;
+    }
+    const auto json = nlohmann::json::parse(*status);
+    fmt::print("{}  {}  {} hosts, {} links, up {:.0f} s, seed {}\n", name,
+               json["topology"].get<std::string>(), json["hosts"].size(), json["links"].size(),
+               json["uptime_seconds"].get<double>(), json["seed"].get<uint64_t>());
+  }
+  return 0;
+}
+
+int status(const std::string& name, bool json) {
+  const auto lab = Lab::open(name);
+  if (!lab) return complain(lab.error());
+  const auto text = lab->status_json();
+  if (!text) return complain(text.error());
+  fmt::print("{}\n", json ? *text : status_table(*text));
+  return 0;
+}
+
+int exec(const std::string& name, const std::string& host, const std::vector<std::string>& command) {
+  const auto lab = Lab::open(name);
+  if (!lab) return complain(lab.error());
+  const auto result = lab->run(host, command);
+  return result ? *result : complain(result.error());
+}
+
+int shell(const std::string& name, const std::string& host) {
+  const char* program = std::getenv("SHELL");
+  return exec(name, host, {program != nullptr && *program != '\0' ? program : "/bin/sh"});
+}
+
+int impair(const std::string& name, const std::string& link, const std::vector<std::string>& changes) {
+  const auto lab = Lab::open(name);
+  if (!lab) return complain(lab.error());
+  return finish(lab->impair(link, fmt::format("{}", fmt::join(changes, " "))));
+}
+
+int link(const std::string& name, const std::string& link, const std::string& state) {
+  const auto lab = Lab::open(name);
+  if (!lab) return complain(lab.error());
+  return finish(lab->set_link_up(link, state == "up"));
+}
+
+int cleanup() {
+  const auto removed = Lab::cleanup();
+  if (!removed) return complain(removed.error());
+  for (const std::string& name : *removed) fmt::print("removed what was left of '{}'\n", name);
+  return 0;
+}
+
+int check(const std::string& topology, const std::vector<std::string>& settings) {
+  const auto parsed = load(topology, settings);
+  if (!parsed) return complain(parsed.error());
+  for (const Error& problem : parsed->problems) complain(problem);
+  if (!parsed->problems.empty()) return 1;
+  fmt::print("{}: sound ({} hosts, {} links, {} tunnels)\n", parsed->topology.file,
+             parsed->topology.hosts.size(), parsed->topology.links.size(), parsed->topology.tunnels.size());
+  return 0;
+}
+
+}  // namespace lab::cli

@@ -1,0 +1,203 @@
+#include "lab/impair/wire.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "lab/impair/frame.h"
+#include "lab/kernel/tap.h"
+
+namespace lab {
+namespace {
+
+using vpn::MutableBytes;
+using vpn::sim::LinkFates;
+using vpn::sim::LossCause;
+
+// The longest unsegmented frame, its Ethernet and virtio headers included.
+constexpr size_t kFrameCapacity = 65536 + 64;
+// Frames read from one descriptor before the others, and what is due, get their turn.
+constexpr int kReadsPerTurn = 64;
+// On a cable a frame occupies its own bytes, preamble, checksum and gap; rates are meant without these, as
+// netem's are.
+constexpr uint64_t kBitsPerByte = 8;
+
+}  // namespace
+
+struct Wire::Lane {
+  Lane(uint64_t seed, std::string_view link, Direction direction) : fates(seed, link, direction) {}
+
+  int from = -1;  // descriptors; owned by the lanes' `tap`
+  int to = -1;
+  UniqueFd tap;  // of the end this direction starts from
+  Impairment impairment;
+  LinkFates fates;
+  LinkCounters counters;
+  bool is_clear = true;
+  bool up = true;
+  SteadyTime serializer_free{};            // when the rate's serialiser has sent all it holds
+  std::deque<SteadyTime> serializer_done;  // of each frame it holds
+};
+
+Wire::Wire(EventLoop& loop, uint64_t seed) : loop_(loop), seed_(seed) {
+  loop_.add(*this);
+}
+
+Wire::~Wire() {
+  for (const auto& lane : lanes_) loop_.unwatch(lane->from);
+}
+
+Result<size_t> Wire::add_link(LinkSetup setup) {
+  const size_t link = lanes_.size() / 2;
+  for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
+    const auto end = static_cast<size_t>(direction);
+    auto lane = std::make_unique<Lane>(seed_, setup.name, direction);
+    lane->from = setup.taps[end].get();
+    lane->to = setup.taps[1 - end].get();
+    lanes_.push_back(std::move(lane));
+  }
+  for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
+    const auto end = static_cast<size_t>(direction);
+    Lane& lane = *lanes_[2 * link + end];
+    lane.tap = std::move(setup.taps[end]);
+    if (auto set = set_impairment(link, direction, setup.impairment[end]); !set) return fail(set.error());
+    loop_.watch(lane.from, [this, &lane] { handle_readable(lane); });
+  }
+  return link;
+}
+
+Result<void> Wire::set_impairment(size_t link, Direction direction, const Impairment& impairment) {
+  Lane& lane = *lanes_[2 * link + static_cast<size_t>(direction)];
+  if (auto set = set_tap_offload(lane.tap, impairment.is_clear()); !set) return set;
+  lane.impairment = impairment;
+  lane.is_clear = impairment.is_clear();
+  return {};
+}
+
+void Wire::set_up(size_t link, bool up) {
+  lanes_[2 * link]->up = up;
+  lanes_[2 * link + 1]->up = up;
+}
+
+const LinkCounters& Wire::counters(size_t link, Direction direction) const {
+  return lanes_[2 * link + static_cast<size_t>(direction)]->counters;
+}
+
+std::optional<SteadyTime> Wire::next_due() const {
+  if (flights_.empty()) return std::nullopt;
+  return flights_.front().due;
+}
+
+void Wire::handle_due(SteadyTime now) {
+  while (!flights_.empty() && flights_.front().due <= now) {
+    std::pop_heap(flights_.begin(), flights_.end(), Later{});
+    Flight flight = std::move(flights_.back());
+    flights_.pop_back();
+    deliver(*flight.lane, std::move(flight.frame));
+  }
+}
+
+void Wire::handle_readable(Lane& lane) {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    Frame frame = take_frame();
+    const ssize_t length = ::read(lane.from, frame.memory.get(), kFrameCapacity);
+    if (length <= static_cast<ssize_t>(kVirtioHeaderBytes + kEthernetHeaderBytes)) {
+      give_back(std::move(frame));
+      return;  // EAGAIN; a TAP gives no shorter frames
+    }
+    frame.length = static_cast<size_t>(length);
+    carry(lane, std::move(frame), now);
+  }
+}
+
+void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
+  const MutableBytes bytes(frame.memory.get() + kVirtioHeaderBytes, frame.length - kVirtioHeaderBytes);
+  const VirtioHeader virtio = load_virtio_header(frame.memory.get());
+  const uint64_t packet_count = segment_count(virtio, bytes.size());
+  const auto message = vpn::sim::classify_frame(bytes);
+  LinkCounters& counters = lane.counters;
+  counters.offered += packet_count;
+  counters.offered_bytes += bytes.size();
+  if (lane.is_clear && lane.up) {
+    lane.fates.pass(message, packet_count);
+    return deliver(lane, std::move(frame));
+  }
+  // Asked before anything else may refuse the frame, so that the count does not depend on it.
+  const vpn::sim::Fate fate = lane.fates.next(lane.impairment, message).fate;
+  std::optional<SteadyTime> sent = now;
+  if (!lane.up) {
+    ++counters.link_down;
+    return give_back(std::move(frame));
+  }
+  if (lane.impairment.mtu_bytes > 0 && ip_packet_bytes(bytes) > lane.impairment.mtu_bytes) {
+    ++counters.too_long;
+    return give_back(std::move(frame));
+  }
+  if (fate.is_lost()) {
+    counters.dropped_by_list += fate.loss == LossCause::kDropList;
+    counters.lost += fate.loss == LossCause::kLoss;
+    counters.lost_in_burst += fate.loss == LossCause::kBurst;
+    return give_back(std::move(frame));
+  }
+  sent = serialize(lane, bytes.size(), now);
+  if (!sent) {
+    ++counters.queue_full;
+    return give_back(std::move(frame));
+  }
+  counters.held += fate.held;
+  if (fate.duplicate_delay) {
+    ++counters.duplicated;
+    Frame copy = take_frame();
+    std::memcpy(copy.memory.get(), frame.memory.get(), frame.length);
+    copy.length = frame.length;
+    launch(lane, *sent + *fate.duplicate_delay, std::move(copy));
+  }
+  if (fate.corrupt) {
+    ++counters.corrupted;
+    corrupt_frame(*fate.corrupt, bytes, (virtio.flags & VirtioHeader::kChecksumPending) != 0);
+  }
+  launch(lane, *sent + fate.delay, std::move(frame));
+}
+
+std::optional<SteadyTime> Wire::serialize(Lane& lane, size_t frame_bytes, SteadyTime now) {
+  if (lane.impairment.rate_bits_per_second == 0) return now;
+  auto& done = lane.serializer_done;
+  while (!done.empty() && done.front() <= now) done.pop_front();
+  if (done.size() >= lane.impairment.queue_packets) return std::nullopt;
+  const auto bits = static_cast<double>(frame_bytes * kBitsPerByte);
+  const auto takes =
+      Duration(static_cast<int64_t>(bits * 1e9 / static_cast<double>(lane.impairment.rate_bits_per_second)));
+  lane.serializer_free = std::max(lane.serializer_free, now) + takes;
+  done.push_back(lane.serializer_free);
+  return lane.serializer_free;
+}
+
+void Wire::launch(Lane& lane, SteadyTime due, Frame frame) {
+  flights_.push_back({due, next_sequence_++, &lane, std::move(frame)});
+  std::push_heap(flights_.begin(), flights_.end(), Later{});
+}
+
+void Wire::deliver(Lane& lane, Frame frame) {
+  const ssize_t written = ::write(lane.to, frame.memory.get(), frame.length);
+  if (written == static_cast<ssize_t>(frame.length)) {
+    const size_t bytes = frame.length - kVirtioHeaderBytes;
+    lane.counters.delivered += segment_count(load_virtio_header(frame.memory.get()), bytes);
+    lane.counters.delivered_bytes += bytes;
+  } else {
+    ++lane.counters.refused;
+  }
+  give_back(std::move(frame));
+}
+
+Wire::Frame Wire::take_frame() {
+  if (spare_frames_.empty()) return {std::make_unique_for_overwrite<uint8_t[]>(kFrameCapacity), 0};
+  Frame frame = std::move(spare_frames_.back());
+  spare_frames_.pop_back();
+  return frame;
+}
+
+void Wire::give_back(Frame frame) {
+  spare_frames_.push_back(std::move(frame));
+}
+
+}  // namespace lab

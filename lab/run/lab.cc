@@ -1,0 +1,262 @@
+#include "lab/run/lab.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "lab/kernel/namespaces.h"
+#include "lab/run/launch.h"
+#include "lab/run/tunnels.h"
+#include "lab/run/uapi_client.h"
+
+namespace lab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::seconds kDownWait{3};
+constexpr std::chrono::milliseconds kDownPoll{1};
+
+// Whether this process may make namespaces and interfaces without a user namespace.
+bool has_privilege() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  const uint32_t needed = 1U << CAP_NET_ADMIN | 1U << CAP_SYS_ADMIN;
+  return (data[0].effective & needed) == needed;
+}
+
+uint64_t draw_seed() {
+  std::random_device device;
+  return device();  // 32 bits: short enough to be typed again
+}
+
+// Waits until the keeper has ended, and with it every process of its PID namespace.
+bool await_end(const ProcessId& keeper) {
+  const auto deadline = std::chrono::steady_clock::now() + kDownWait;
+  while (!keeper.has_ended()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(kDownPoll);
+  }
+  return true;
+}
+
+// Ends the keeper: asks, waits, and where that does not help, kills. Its namespaces go with it.
+Result<void> end_keeper(const ProcessId& keeper) {
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, keeper.pid, 0)));
+    if (process.is_open() && keeper.is_alive() &&
+        ::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0) != 0 && errno != ESRCH) {
+      return fail_errno("keeper", "ending it", "run as the user who brought the lab up");
+    }
+    if (await_end(keeper)) return {};
+  }
+  return fail("keeper", fmt::format("process {} does not end", keeper.pid), "look at it with ps");
+}
+
+}  // namespace
+
+Result<Lab> Lab::up(Topology topology, const UpOptions& options) {
+  if (!is_valid_name(options.name, kLongestName)) {
+    return fail("", fmt::format("'{}' is no name for a lab", options.name),
+                "use letters, digits, '-' and '_'");
+  }
+  const StateDirectory state(options.name);
+  if (state.live_keeper()) {
+    return fail(
+        "", fmt::format("a lab '{}' stands already", options.name),
+        fmt::format("take it down with 'lab down --name {}', or choose another --name", options.name));
+  }
+  if (state.exists()) {
+    if (auto removed = down(options.name); !removed) return fail(removed.error());
+  }
+  if (auto made = state.create(); !made) return fail(made.error());
+  LabPlan plan{std::move(topology), options.seed ? *options.seed : draw_seed(), !has_privilege()};
+  auto keeper = launch_keeper(state, std::move(plan));
+  if (keeper) return Lab(state, *keeper);
+  if (const auto half_made = state.keeper()) (void)end_keeper(*half_made);
+  (void)state.remove();
+  return fail(keeper.error());
+}
+
+Result<Lab> Lab::open(const std::string& name) {
+  const StateDirectory state(name);
+  if (const auto keeper = state.live_keeper()) return Lab(state, *keeper);
+  return fail("", fmt::format("no lab '{}' stands", name),
+              state.exists() ? fmt::format("remove what is left of it with 'lab down --name {}'", name)
+                             : "bring one up with 'lab up', or see 'lab list'");
+}
+
+Result<void> Lab::down(const std::string& name) {
+  const StateDirectory state(name);
+  if (!state.exists()) return fail("", fmt::format("there is no lab '{}'", name), "see 'lab list'");
+  if (const auto keeper = state.keeper()) {
+    if (auto ended = end_keeper(*keeper); !ended) return ended;
+  }
+  return state.remove();
+}
+
+Result<std::vector<std::string>> Lab::cleanup() {
+  std::vector<std::string> removed;
+  for (const std::string& name : StateDirectory::names()) {
+    const StateDirectory state(name);
+    if (state.live_keeper()) continue;
+    if (auto done = down(name); !done) return fail(done.error());
+    removed.push_back(name);
+  }
+  return removed;
+}
+
+Result<pid_t> Lab::holder_of(const std::string& host) const {
+  const auto text = read_file(state_.file("lab.json"));
+  if (!text) return fail(text.error());
+  const Json summary = Json::parse(*text, nullptr, false);
+  const Json hosts = summary.is_object() ? summary.value("hosts", Json::object()) : Json::object();
+  if (!hosts.contains(host)) {
+    std::string known;
+    for (const auto& [name, unused] : hosts.items()) known += (known.empty() ? "" : ", ") + name;
+    return fail("", fmt::format("there is no host '{}' in lab '{}'", host, name()), "use one of " + known);
+  }
+  // The number is one of the lab's PID namespace: the keeper's children list translates it.
+  const auto inner = hosts[host].value("holder", 0);
+  const std::string children = fmt::format("/proc/{0}/task/{0}/children", keeper_.pid);
+  const auto pids = read_file(children);
+  if (!pids) return fail(pids.error());
+  std::istringstream stream(*pids);
+  for (pid_t outer = 0; stream >> outer;) {
+    const auto status = read_file(fmt::format("/proc/{}/status", outer));
+    if (!status) continue;
+    const size_t at = status->find("\nNSpid:");
+    if (at == std::string::npos) continue;
+    std::istringstream numbers(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
+    pid_t last = 0;
+    while (numbers >> last) {
+    }
+    if (last == inner) return outer;
+  }
+  return fail("host " + host, "its namespaces are gone", "take the lab down and up again");
+}
+
+Result<int> Lab::run(const std::string& host, const std::vector<std::string>& argv) const {
+  const auto holder = holder_of(host);
+  if (!holder) return fail(holder.error());
+  std::vector<char*> arguments;
+  for (const std::string& one : argv) arguments.push_back(const_cast<char*>(one.c_str()));
+  arguments.push_back(nullptr);
+  char directory[4096];
+  const bool has_directory = ::getcwd(directory, sizeof directory) != nullptr;
+
+  // A child joins, for joining changes the caller; a grandchild runs, for only children enter a PID
+  // namespace.
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(host, "making a pipe");
+  const UniqueFd outcome(ends[0]);
+  UniqueFd failed(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(host, "forking");
+  if (child == 0) {
+    const auto give_up = [&](const std::string& text) {
+      (void)!::write(failed.get(), text.data(), text.size());
+      ::_exit(127);
+    };
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (auto joined = join_namespaces_of(*holder); !joined) give_up(joined.error().to_string());
+    if (!has_directory || ::chdir(directory) != 0) (void)!::chdir("/");
+    const pid_t grandchild = ::fork();
+    if (grandchild < 0) give_up("forking failed");
+    if (grandchild == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+      ::execvp(arguments[0], arguments.data());
+      give_up(argv[0] + ": " + std::strerror(errno) + "; remedy: give a program that exists");
+    }
+    failed.reset();
+    ::signal(SIGINT, SIG_IGN);  // the terminal sends these to the whole group: the program's answer counts
+    ::signal(SIGQUIT, SIG_IGN);
+    int status = 0;
+    while (::waitpid(grandchild, &status, 0) < 0 && errno == EINTR) {
+    }
+    ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+  }
+  failed.reset();
+  std::string problem;
+  for (char buffer[1024];;) {
+    const ssize_t count = ::read(outcome.get(), buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    problem.append(buffer, static_cast<size_t>(count));
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!problem.empty()) return fail("host " + host, problem);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+Result<std::string> Lab::ask(const std::string& request) const {
+  const auto socket = connect_unix(state_.file("control.sock"));
+  if (!socket) return fail(socket.error());
+  if (auto sent = write_all(*socket, request + "\n"); !sent) return fail(sent.error());
+  const auto answer = read_until(*socket, "\n");
+  if (!answer) return fail(answer.error());
+  const Json json = Json::parse(*answer, nullptr, false);
+  if (!json.is_object())
+    return fail("lab " + name(), "the keeper gave no answer", "see " + state_.file("keeper.log"));
+  if (json.contains("error")) {
+    const Json& error = json["error"];
+    return fail(error.value("where", ""), error.value("what", ""), error.value("remedy", ""));
+  }
+  return json["ok"].dump();
+}
+
+Result<void> Lab::impair(const std::string& link, const std::string& change) const {
+  const size_t colon = link.find(':');
+  Json request = {{"do", "impair"}, {"link", link.substr(0, colon)}, {"change", change}};
+  if (colon != std::string::npos) request["from"] = link.substr(colon + 1);
+  auto answer = ask(request.dump());
+  if (!answer) return fail(answer.error());
+  return {};
+}
+
+Result<void> Lab::set_link_up(const std::string& link, bool up) const {
+  auto answer = ask(Json{{"do", "link"}, {"link", link}, {"up", up}}.dump());
+  if (!answer) return fail(answer.error());
+  return {};
+}
+
+Result<std::string> Lab::status_json() const {
+  const auto answer = ask(R"({"do":"status"})");
+  if (!answer) return fail(answer.error());
+  Json status = Json::parse(*answer);
+  for (Json& daemon : status["daemons"]) {
+    const auto report = get_device(control_socket(state_, daemon["host"], daemon["interface"]));
+    if (!report) {
+      daemon["error"] = report.error().to_string();
+      continue;
+    }
+    daemon["listen_port"] = report->listen_port;
+    daemon["peers"] = Json::array();
+    for (const auto& peer : report->peers) {
+      daemon["peers"].push_back(
+          {{"endpoint", peer.endpoint ? Json(peer.endpoint->to_string()) : Json(nullptr)},
+           {"last_handshake", peer.last_handshake_seconds},
+           {"received_bytes", peer.received_bytes},
+           {"sent_bytes", peer.sent_bytes}});
+    }
+  }
+  return status.dump(1);
+}
+
+}  // namespace lab

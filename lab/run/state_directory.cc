@@ -1,0 +1,213 @@
+#include "lab/run/state_directory.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <sstream>
+
+#include "lab/kernel/namespaces.h"
+
+namespace lab {
+namespace {
+
+constexpr std::chrono::seconds kAnswerWait{10};
+constexpr size_t kLongestAnswer = size_t{16} << 20;
+
+// The path of a socket by way of its directory's descriptor, for sockaddr_un holds 107 characters only. The
+// descriptor must stay open as long as the path is used.
+Result<sockaddr_un> short_address(const std::string& path, UniqueFd& directory) {
+  const size_t slash = path.rfind('/');
+  directory = UniqueFd(::open(path.substr(0, slash).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.is_open()) return fail_errno(path, "opening its directory");
+  const std::string shorter = "/proc/self/fd/" + std::to_string(directory.get()) + path.substr(slash);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (shorter.size() >= sizeof address.sun_path) return fail(path, "the name of the socket is too long");
+  std::memcpy(address.sun_path, shorter.data(), shorter.size());
+  return address;
+}
+
+struct ProcessStat {
+  bool ended = false;    // a zombie: of a PID namespace's first process that means that all others are gone
+  bool exiting = false;  // killed: the first process of a PID namespace waits here for all others to go
+  uint64_t start_ticks = 0;
+};
+
+std::optional<ProcessStat> read_stat(pid_t pid) {
+  const auto text = read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!text) return std::nullopt;
+  // The name in parentheses may hold anything; the fields after it do not.
+  const size_t name_end = text->rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(text->substr(name_end + 1));
+  std::string state;
+  fields >> state;
+  uint64_t flags = 0;  // field 9
+  std::string skipped;
+  for (int field = 4; field < 22; ++field) field == 9 ? fields >> flags : fields >> skipped;
+  ProcessStat stat;
+  constexpr uint64_t kExiting = 0x4;  // PF_EXITING
+  stat.ended = state == "Z" || state == "X";
+  stat.exiting = (flags & kExiting) != 0;
+  if (!(fields >> stat.start_ticks)) return std::nullopt;
+  return stat;
+}
+
+}  // namespace
+
+std::optional<ProcessId> ProcessId::of(pid_t pid) {
+  const auto stat = read_stat(pid);
+  if (!stat || stat->ended) return std::nullopt;
+  return ProcessId{pid, stat->start_ticks};
+}
+
+bool ProcessId::is_alive() const {
+  const auto stat = read_stat(pid);
+  return stat && !stat->ended && !stat->exiting && stat->start_ticks == start_ticks;
+}
+
+bool ProcessId::has_ended() const {
+  const auto stat = read_stat(pid);
+  return !stat || stat->ended || stat->start_ticks != start_ticks;
+}
+
+std::string StateDirectory::root() {
+  if (const char* given = std::getenv("LAB_STATE"); given != nullptr && *given != '\0') return given;
+  if (::geteuid() == 0) return "/run/vpn-lab";
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && *runtime != '\0') {
+    return std::string(runtime) + "/vpn-lab";
+  }
+  return "/tmp/vpn-lab-" + std::to_string(::geteuid());
+}
+
+std::vector<std::string> StateDirectory::names() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(root(), error)) {
+    if (entry.is_directory(error)) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool StateDirectory::exists() const {
+  std::error_code error;
+  return std::filesystem::exists(path(), error);
+}
+
+Result<void> StateDirectory::create() const {
+  // Others must not be able to make us follow their links: the root is ours alone.
+  if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
+    return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
+  }
+  struct stat owner {};
+  if (::lstat(root().c_str(), &owner) != 0 || !S_ISDIR(owner.st_mode) || owner.st_uid != ::geteuid()) {
+    return fail(root(), "it is not a directory of this user",
+                "remove it, or name another place by LAB_STATE");
+  }
+  if (::mkdir(path().c_str(), 0700) != 0) {
+    return fail_errno(path(), "making the directory",
+                      "choose another --name, or run 'lab down --name " + name_ + "'");
+  }
+  return {};
+}
+
+Result<void> StateDirectory::make_directory(const std::string& relative) const {
+  std::error_code error;
+  std::filesystem::create_directories(file(relative), error);
+  if (error) return fail(file(relative), "making the directory: " + error.message());
+  return {};
+}
+
+Result<void> StateDirectory::remove() const {
+  std::error_code error;
+  std::filesystem::remove_all(path(), error);
+  if (error) return fail(path(), "removing it: " + error.message(), "remove it by hand");
+  ::rmdir(root().c_str());  // fails, as it should, while other labs are there
+  return {};
+}
+
+Result<void> StateDirectory::write_keeper(const ProcessId& keeper) const {
+  return write_file(file("keeper"),
+                    std::to_string(keeper.pid) + " " + std::to_string(keeper.start_ticks) + "\n");
+}
+
+std::optional<ProcessId> StateDirectory::keeper() const {
+  const auto text = read_file(file("keeper"));
+  if (!text) return std::nullopt;
+  std::istringstream fields(*text);
+  ProcessId id;
+  if (!(fields >> id.pid >> id.start_ticks)) return std::nullopt;
+  return id;
+}
+
+std::optional<ProcessId> StateDirectory::live_keeper() const {
+  const auto id = keeper();
+  return id && id->is_alive() ? id : std::nullopt;
+}
+
+Result<UniqueFd> connect_unix(const std::string& path) {
+  UniqueFd directory;
+  const auto address = short_address(path, directory);
+  if (!address) return fail(address.error());
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return fail_errno(path, "making a socket");
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
+    return fail_errno(path, "connecting");
+  }
+  return socket;
+}
+
+Result<UniqueFd> listen_unix(const std::string& path) {
+  UniqueFd directory;
+  const auto address = short_address(path, directory);
+  if (!address) return fail(address.error());
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.is_open()) return fail_errno(path, "making a socket");
+  const mode_t before = ::umask(0177);
+  const int bound = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address);
+  ::umask(before);
+  if (bound != 0 || ::listen(socket.get(), 64) != 0) return fail_errno(path, "listening");
+  return socket;
+}
+
+Result<std::string> read_until(const UniqueFd& socket, const std::string& end) {
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
+  std::string text;
+  while (!text.ends_with(end)) {
+    pollfd wait{socket.get(), POLLIN, 0};
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int ready = left.count() <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left.count()));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return fail("", "no answer within ten seconds");
+    char buffer[65536];
+    const ssize_t count = ::read(socket.get(), buffer, sizeof buffer);
+    if (count < 0) return fail_errno("", "reading an answer");
+    if (count == 0) return text;
+    text.append(buffer, static_cast<size_t>(count));
+    if (text.size() > kLongestAnswer) return fail("", "the answer is longer than any can be");
+  }
+  return text;
+}
+
+Result<void> write_all(const UniqueFd& socket, const std::string& text) {
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t count = ::send(socket.get(), text.data() + done, text.size() - done, MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("", "writing a request");
+    done += static_cast<size_t>(count);
+  }
+  return {};
+}
+
+}  // namespace lab

@@ -1,0 +1,74 @@
+// StateDirectory: where a lab keeps what must outlive a command: /run/vpn-lab/NAME for root, else
+// $XDG_RUNTIME_DIR/vpn-lab/NAME. LAB_STATE names another place than …/vpn-lab.
+//
+//   keeper        process and start time of the lab's keeper
+//   control.sock  how the verbs talk to it          (see keeper.h)
+//   lab.json      what stands: topology, engines, seed
+//   events.jsonl  what happened, one JSON object a line
+//   keys.json     the keys of every VPN daemon, mode 0600
+//   logs/         output of daemons and services
+//   hosts/H/run   /run of host H;  hosts/H/etc: what H has changed of /etc
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lab/error.h"
+#include "lab/kernel/unique_fd.h"
+
+namespace lab {
+
+// A process that no other can be mistaken for, though numbers are used again.
+struct ProcessId {
+  pid_t pid = 0;
+  uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat
+
+  [[nodiscard]] static std::optional<ProcessId> of(pid_t pid);
+  // Running, and not about to end.
+  [[nodiscard]] bool is_alive() const;
+  // Gone, or a zombie. Of the first process of a PID namespace that says the same of all others in it.
+  [[nodiscard]] bool has_ended() const;
+};
+
+class StateDirectory {
+ public:
+  explicit StateDirectory(std::string name) : name_(std::move(name)) {}
+
+  [[nodiscard]] static std::string root();
+  // All labs of this user, standing or left behind by a crash, sorted.
+  [[nodiscard]] static std::vector<std::string> names();
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::string path() const { return root() + "/" + name_; }
+  [[nodiscard]] std::string file(const std::string& relative) const { return path() + "/" + relative; }
+  [[nodiscard]] bool exists() const;
+  // Makes the directory; an Error where it stands already.
+  [[nodiscard]] Result<void> create() const;
+  [[nodiscard]] Result<void> make_directory(const std::string& relative) const;
+  // Removes it with all that is in it, and the root where that was the last.
+  [[nodiscard]] Result<void> remove() const;
+
+  [[nodiscard]] Result<void> write_keeper(const ProcessId& keeper) const;
+  // The last that was written, whether it runs or not.
+  [[nodiscard]] std::optional<ProcessId> keeper() const;
+  // Nothing where there is none, or it no longer runs.
+  [[nodiscard]] std::optional<ProcessId> live_keeper() const;
+
+ private:
+  std::string name_;
+};
+
+// Connects to a stream socket in the file system, however long its path is.
+[[nodiscard]] Result<UniqueFd> connect_unix(const std::string& path);
+// Listens on one, mode 0600.
+[[nodiscard]] Result<UniqueFd> listen_unix(const std::string& path);
+// Reads until the far side closes, or until `end` ends what was read, at most 16 MiB; waits no longer than
+// ten seconds.
+[[nodiscard]] Result<std::string> read_until(const UniqueFd& socket, const std::string& end);
+[[nodiscard]] Result<void> write_all(const UniqueFd& socket, const std::string& text);
+
+}  // namespace lab

@@ -1,0 +1,93 @@
+"""Fixtures: the program `lab` with a state directory of its own, and proof after every test that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(os.environ.get("LAB_PROGRAMS", Path(__file__).parents[2] / "build" / "bin"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if "needs_root" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs root: namespaces and /dev/net/tun; run 'sudo make test'"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs_root: makes namespaces and interfaces")
+
+
+class LabProgram:
+    """Calls the program `lab`; every call has a deadline."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.environment = {**os.environ, "LAB_STATE": str(state)}
+
+    def call(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(PROGRAMS / "lab"), *arguments],
+            env=self.environment, text=True, capture_output=True, timeout=timeout, check=False,
+        )
+
+    def __call__(self, *arguments: str, timeout: float = 60) -> str:
+        done = self.call(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        """The one line that a call with bad input prints, after checking that it is one and has a remedy."""
+        done = self.call(*arguments)
+        assert done.returncode == 1, done
+        assert done.stdout == ""
+        lines = done.stderr.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("lab: "), done.stderr
+        assert "; remedy: " in lines[0], done.stderr
+        return lines[0]
+
+    def status(self, name: str = "lab") -> dict:
+        return json.loads(self("status", "--name", name, "--json"))
+
+    def keeper(self, name: str = "lab") -> int:
+        return int((self.state / name / "keeper").read_text().split()[0])
+
+
+def _processes_with(text: str) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if text.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def _links() -> list[str]:
+    return sorted(os.listdir("/sys/class/net"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LabProgram]:
+    state = tmp_path / "labs"
+    links_before = _links()
+    mounts_before = Path("/proc/self/mountinfo").read_text()
+    program = LabProgram(state)
+    yield program
+    for name in sorted(os.listdir(state)) if state.exists() else []:
+        program("down", "--name", name)
+    # Every process of a lab has its environment from the command that brought it up, LAB_STATE included.
+    assert _processes_with(f"LAB_STATE={state}") == []
+    assert not state.exists(), sorted(state.rglob("*"))
+    assert _links() == links_before
+    assert Path("/proc/self/mountinfo").read_text() == mounts_before

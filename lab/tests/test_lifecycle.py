@@ -1,0 +1,138 @@
+"""Labs come up, run programs, and go without a trace, whatever happened to them (C1, C5, issue 5: nothing left)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import LabProgram
+
+pytestmark = pytest.mark.needs_root
+
+
+def test_pair_carries_a_ping_through_its_tunnel(lab: LabProgram) -> None:
+    lab("up", "pair", "--set", "loss=0%")
+    output = lab("exec", "left", "--", "ping", "-c", "3", "-i", "0.05", "-W", "5", "10.77.0.2")
+    assert " 0% packet loss" in output
+    lab("exec", "left", "--", "ping", "-c", "1", "-W", "5", "fd77::2")
+    daemon = next(one for one in lab.status()["daemons"] if one["host"] == "right")
+    assert daemon["peers"][0]["last_handshake"] > 0
+
+
+def test_programs_see_their_host(lab: LabProgram) -> None:
+    lab("up", "pair")
+    assert lab("exec", "left", "--", "hostname").strip() == "left"
+    assert lab("exec", "right", "--", "sh", "-c", "ls /sys/class/net").split() == ["lo", "wan", "wg0"]
+    assert "192.0.2.2" in lab("exec", "left", "--", "getent", "ahostsv4", "right")
+    assert lab("exec", "left", "--", "pwd").strip() == os.getcwd()
+    assert lab.call("exec", "left", "--", "sh", "-c", "exit 7").returncode == 7
+    assert lab.call("exec", "left", "--", "sh", "-c", "kill -9 $$").returncode == 128 + signal.SIGKILL
+
+
+def test_a_host_keeps_its_changes_of_etc_to_itself(lab: LabProgram) -> None:
+    lab("up", "pair")
+    lab("exec", "left", "--", "sh", "-c", "echo nameserver 192.0.2.9 >/etc/r && mv /etc/r /etc/resolv.conf")
+    assert "192.0.2.9" in lab("exec", "left", "--", "cat", "/etc/resolv.conf")
+    assert "192.0.2.9" not in lab("exec", "right", "--", "cat", "/etc/resolv.conf")
+    assert "192.0.2.9" not in Path("/etc/resolv.conf").read_text()
+
+
+def test_two_labs_stand_side_by_side(lab: LabProgram) -> None:
+    lab("up", "pair", "--name", "one")
+    lab("up", "pair", "--name", "two", "--set", "loss=0%")
+    lab("exec", "--name", "one", "left", "--", "ip", "link", "set", "wan", "down")
+    lab("exec", "--name", "two", "left", "--", "ping", "-c", "1", "-W", "5", "192.0.2.2")
+    lab("down", "--name", "one")
+    assert [line.split()[0] for line in lab("list").splitlines()] == ["two"]
+
+
+def test_down_after_the_keeper_was_killed(lab: LabProgram) -> None:
+    lab("up", "pair")
+    lab("exec", "left", "--", "sh", "-c", "sleep 1000 >/dev/null 2>&1 &")
+    os.kill(lab.keeper(), signal.SIGKILL)
+    lab("down")
+    assert not (lab.state / "lab").exists()
+
+
+def test_up_clears_away_what_a_crash_left(lab: LabProgram) -> None:
+    lab("up", "pair")
+    os.kill(lab.keeper(), signal.SIGKILL)
+    lab("up", "pair")
+    lab("exec", "left", "--", "true")
+
+
+def test_cleanup_removes_crashed_labs_and_leaves_standing_ones(lab: LabProgram) -> None:
+    lab("up", "pair", "--name", "crashed")
+    lab("up", "pair", "--name", "standing")
+    keeper = lab.keeper("crashed")
+    os.kill(keeper, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while "left behind" not in lab("list"):
+        assert time.monotonic() < deadline
+    assert "'crashed'" in lab("cleanup")
+    assert sorted(os.listdir(lab.state)) == ["standing"]
+
+
+def test_up_that_fails_half_way_undoes_itself(lab: LabProgram, tmp_path: Path) -> None:
+    topology = tmp_path / "broken.toml"
+    topology.write_text(
+        '[[host]]\nname = "a"\n[[host]]\nname = "b"\n[[link]]\nname = "wan"\nends = ["a", "b"]\n'
+        '[[tunnel]]\nname = "wg0"\nkind = "command"\ncommand = ["false"]\nmesh = ["a", "b"]\nsubnet = "10.7.0.0/24"\n'
+    )
+    line = lab.refused("up", str(topology))
+    assert "ended while starting" in line
+    assert not lab.state.exists()
+
+
+def test_an_ended_daemon_is_told(lab: LabProgram) -> None:
+    lab("up", "pair")
+    lab("exec", "left", "--", "sh", "-c", "kill -9 $(pgrep -f 'wireguard-go|vpn' | head -n 1)")
+    deadline = time.monotonic() + 10
+    while all(daemon["running"] for daemon in lab.status()["daemons"]):
+        assert time.monotonic() < deadline
+    assert "daemon ended" in (lab.state / "lab" / "events.jsonl").read_text()
+
+
+def test_an_unplugged_link_carries_nothing(lab: LabProgram) -> None:
+    lab("up", "pair", "--set", "loss=0%")
+    lab("exec", "left", "--", "ping", "-c", "1", "-W", "5", "192.0.2.2")
+    lab("link", "wan", "down")
+    assert lab.call("exec", "left", "--", "ping", "-c", "1", "-W", "1", "192.0.2.2").returncode != 0
+    assert lab.status()["links"][0]["up"] is False
+    lab("link", "wan", "up")
+    lab("exec", "left", "--", "ping", "-c", "1", "-W", "5", "192.0.2.2")
+
+
+BAD_INPUT = [
+    (["up", "nowhere"], "no such topology"),
+    (["up", "./no-such.toml"], "there is no such file"),
+    (["up", "pair", "--set", "los=1%"], "no such parameter"),
+    (["up", "pair", "--set", "loss"], "no assignment"),
+    (["up", "pair", "--name", "no/name"], "no name for a lab"),
+    (["up", "pair", "--name", "bad"], "stands already"),
+    (["up", "pair", "--colour"], "--colour"),
+    (["down", "--name", "none"], "there is no lab"),
+    (["status", "--name", "none"], "no lab 'none' stands"),
+    (["exec", "--name", "bad", "middle", "--", "true"], "no host 'middle'"),
+    (["exec", "--name", "bad", "left", "--", "no-such-program"], "no-such-program"),
+    (["impair", "--name", "bad", "lan", "loss=1%"], "no link 'lan'"),
+    (["impair", "--name", "bad", "wan:middle", "loss=1%"], "no end of it"),
+    (["impair", "--name", "bad", "wan", "loss=200%"], "out of range"),
+    (["impair", "--name", "bad", "wan", "weight=1"], "no impairment is called"),
+    (["link", "--name", "bad", "lan", "down"], "no link 'lan'"),
+    (["link", "--name", "bad", "wan", "sideways"], "sideways"),
+]
+
+
+def test_bad_input_is_one_line_with_a_remedy_and_changes_nothing(lab: LabProgram) -> None:
+    lab("up", "pair", "--name", "bad")
+    before = [one["directions"] for one in lab.status("bad")["links"]]
+    for arguments, expected in BAD_INPUT:
+        assert expected in lab.refused(*arguments), arguments
+    after = [one["directions"] for one in lab.status("bad")["links"]]
+    assert [d["impairment"] for one in before for d in one] == [d["impairment"] for one in after for d in one]
+    assert sorted(os.listdir(lab.state)) == ["bad"]
