@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "lab/impair/netem.h"
 #include "lab/kernel/tap.h"
 #include "lab/run/services.h"
 #include "vpn/base/check.h"
@@ -144,6 +145,7 @@ Result<void> Keeper::build() {
   if (!netlink) return fail(netlink.error());
   own_netlink_ = std::move(*netlink);
   if (auto done = prepare_network(false, true); !done) return done;
+  has_netem_ = has_netem(*own_netlink_);
   for (const char* part : {"logs", "hosts"}) {
     if (auto made = state_.make_directory(part); !made) return made;
   }
@@ -214,7 +216,16 @@ Netlink& Keeper::netlink_of(const LinkEnd& end) {
 }
 
 Engine Keeper::choose_engine(const Link& link) const {
-  return link.engine == Engine::kAuto ? Engine::kWire : link.engine;
+  if (link.engine != Engine::kAuto) return link.engine;
+  if (plan_.seed_given || !has_netem_) return Engine::kWire;
+  for (const Weather& weather : link.weather) {
+    Impairment sum = weather.initial;
+    if (!beyond_netem(sum).empty()) return Engine::kWire;
+    for (const ScheduledChange& change : weather.schedule) {
+      if (!set_impairments(sum, change.change) || !beyond_netem(sum).empty()) return Engine::kWire;
+    }
+  }
+  return Engine::kNetem;
 }
 
 Result<void> Keeper::make_link(const Link& link) {
@@ -224,6 +235,11 @@ Result<void> Keeper::make_link(const Link& link) {
   if (!made) return made;
   for (size_t end = 0; end < 2; ++end) {
     if (auto done = set_up_end(link, end); !done) return done;
+  }
+  if (carried.engine == Engine::kNetem) {
+    for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
+      if (auto done = set_weather(carried, direction); !done) return done;
+    }
   }
   links_.push_back(std::move(carried));
   return {};
@@ -247,7 +263,22 @@ Result<void> Keeper::make_wire_link(CarriedLink& carried) {
 
 Result<void> Keeper::make_veth_link(CarriedLink& carried) {
   const auto& ends = carried.link->ends;
-  return netlink_of(ends[0]).create_veth(ends[0].interface, ends[1].interface, network_of(ends[1]).get());
+  if (auto made =
+          netlink_of(ends[0]).create_veth(ends[0].interface, ends[1].interface, network_of(ends[1]).get());
+      !made) {
+    return made;
+  }
+  if (carried.engine != Engine::kNetem) return {};
+  if (!has_netem_) {
+    return fail("link " + carried.link->name, "this kernel has no netem",
+                "give the link engine = \"wire\", or use 'lab vm run'");
+  }
+  for (const LinkEnd& end : ends) {
+    const auto scope = NetworkNamespaceScope::enter(network_of(end));
+    if (!scope) return fail(scope.error());
+    if (auto done = disable_offloads(end.interface); !done) return done;
+  }
+  return {};
 }
 
 Result<void> Keeper::set_up_end(const Link& link, size_t end) {
@@ -330,14 +361,30 @@ Result<void> Keeper::impair(size_t link, Direction direction, const std::string&
   Impairment next = carried.impairment[static_cast<size_t>(direction)];
   if (auto set = set_impairments(next, change); !set)
     return fail("link " + carried.link->name, set.error().what, set.error().remedy);
-  if (carried.engine == Engine::kVeth) {
-    return fail("link " + carried.link->name, "its engine is veth, which has no weather",
-                "give it engine = \"auto\"");
+  std::swap(next, carried.impairment[static_cast<size_t>(direction)]);
+  if (auto set = set_weather(carried, direction); !set) {
+    std::swap(next, carried.impairment[static_cast<size_t>(direction)]);
+    return set;
   }
-  if (auto set = wire_.set_impairment(carried.wire, direction, next); !set) return set;
-  carried.impairment[static_cast<size_t>(direction)] = next;
-  events_.add("impair", carried.link->name + ":" + carried.link->sender(direction).node, to_string(next));
+  events_.add("impair", carried.link->name + ":" + carried.link->sender(direction).node,
+              to_string(carried.impairment[static_cast<size_t>(direction)]));
   return {};
+}
+
+Result<void> Keeper::set_weather(const CarriedLink& carried, Direction direction) {
+  const Impairment& impairment = carried.impairment[static_cast<size_t>(direction)];
+  const LinkEnd& sender = carried.link->sender(direction);
+  switch (carried.engine) {
+    case Engine::kWire:
+      return wire_.set_impairment(carried.wire, direction, impairment);
+    case Engine::kNetem:
+      return set_netem(netlink_of(sender), sender.interface, impairment, carried.link->mtu_bytes, plan_.seed);
+    case Engine::kAuto:
+    case Engine::kVeth:
+      break;
+  }
+  return fail("link " + carried.link->name, "its engine is veth, which has no weather",
+              "give it engine = \"auto\"");
 }
 
 Result<void> Keeper::set_link_up(size_t link, bool up) {

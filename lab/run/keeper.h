@@ -32,6 +32,7 @@ namespace lab {
 struct LabPlan {
   Topology topology;
   uint64_t seed = 0;
+  bool seed_given = false;  // then runs are to be repeatable, which only the wire is
   bool rootless = false;
 };
 
@@ -80,6 +81,8 @@ class Keeper : private Timed {
   void accept_request();
   [[nodiscard]] std::string answer(const std::string& request);
   Result<void> impair(size_t link, Direction direction, const std::string& change);
+  // Puts what `carried` says is in force, into force.
+  Result<void> set_weather(const CarriedLink& carried, Direction direction);
   Result<void> set_link_up(size_t link, bool up);
   [[nodiscard]] std::string status() const;
   void handle_signal();
@@ -96,6 +99,7 @@ class Keeper : private Timed {
   Wire wire_;
   UniqueFd own_network_;  // where the switches are
   std::optional<Netlink> own_netlink_;
+  bool has_netem_ = false;
   std::map<std::string, HostNamespace> hosts_;
   std::vector<CarriedLink> links_;
   std::vector<PendingChange> pending_;  // the next one last

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -37,6 +38,32 @@ bool has_privilege() {
   if (::syscall(SYS_capget, &header, data) != 0) return false;
   const uint32_t needed = 1U << CAP_NET_ADMIN | 1U << CAP_SYS_ADMIN;
   return (data[0].effective & needed) == needed;
+}
+
+// The numbers of a line of /proc/PID/status, such as "NSpid:".
+std::vector<pid_t> status_numbers(const std::string& status, const std::string& key) {
+  std::vector<pid_t> numbers;
+  const size_t at = status.find("\n" + key);
+  if (at == std::string::npos) return numbers;
+  std::istringstream line(
+      status.substr(at + 1 + key.size(), status.find('\n', at + 1) - at - 1 - key.size()));
+  for (pid_t number = 0; line >> number;) numbers.push_back(number);
+  return numbers;
+}
+
+// The child of `parent` that is process `inner` of its own PID namespace.
+std::optional<pid_t> find_child(pid_t parent, pid_t inner) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string status = read_file(entry.path() / "status").value_or("");
+    const auto parents = status_numbers(status, "PPid:");
+    const auto numbers = status_numbers(status, "NSpid:");
+    if (parents.empty() || numbers.empty() || parents.front() != parent || numbers.back() != inner) continue;
+    return numbers.front();
+  }
+  return std::nullopt;
 }
 
 uint64_t draw_seed() {
@@ -84,7 +111,8 @@ Result<Lab> Lab::up(Topology topology, const UpOptions& options) {
     if (auto removed = down(options.name); !removed) return fail(removed.error());
   }
   if (auto made = state.create(); !made) return fail(made.error());
-  LabPlan plan{std::move(topology), options.seed ? *options.seed : draw_seed(), !has_privilege()};
+  LabPlan plan{std::move(topology), options.seed ? *options.seed : draw_seed(), options.seed.has_value(),
+               !has_privilege()};
   auto keeper = launch_keeper(state, std::move(plan));
   if (keeper) return Lab(state, *keeper);
   if (const auto half_made = state.keeper()) (void)end_keeper(*half_made);
@@ -130,24 +158,10 @@ Result<pid_t> Lab::holder_of(const std::string& host) const {
     for (const auto& [name, unused] : hosts.items()) known += (known.empty() ? "" : ", ") + name;
     return fail("", fmt::format("there is no host '{}' in lab '{}'", host, name()), "use one of " + known);
   }
-  // The number is one of the lab's PID namespace: the keeper's children list translates it.
-  const auto inner = hosts[host].value("holder", 0);
-  const std::string children = fmt::format("/proc/{0}/task/{0}/children", keeper_.pid);
-  const auto pids = read_file(children);
-  if (!pids) return fail(pids.error());
-  std::istringstream stream(*pids);
-  for (pid_t outer = 0; stream >> outer;) {
-    const auto status = read_file(fmt::format("/proc/{}/status", outer));
-    if (!status) continue;
-    const size_t at = status->find("\nNSpid:");
-    if (at == std::string::npos) continue;
-    std::istringstream numbers(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
-    pid_t last = 0;
-    while (numbers >> last) {
-    }
-    if (last == inner) return outer;
-  }
-  return fail("host " + host, "its namespaces are gone", "take the lab down and up again");
+  // The number is one of the lab's PID namespace; here the process has another.
+  const auto holder = find_child(keeper_.pid, hosts[host].value("holder", 0));
+  if (!holder) return fail("host " + host, "its namespaces are gone", "take the lab down and up again");
+  return *holder;
 }
 
 Result<int> Lab::run(const std::string& host, const std::vector<std::string>& argv) const {

@@ -1,0 +1,203 @@
+#include "lab/impair/netem.h"
+
+#include <linux/ethtool.h>
+#include <linux/pkt_sched.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "lab/kernel/unique_fd.h"
+
+namespace lab {
+namespace {
+
+constexpr int kPrngSeedAttribute = 14;  // TCA_NETEM_PRNG_SEED, from Linux 6.6
+constexpr size_t kTableSize = 16384;    // NETEM_DIST_MAX
+constexpr int kTableScale = 8192;       // NETEM_DIST_SCALE
+constexpr double kFastestPerSecond =
+    2e6;  // packets a second that netem's own queue must hold for the whole delay
+constexpr uint32_t kRootHandle = 0x10000;
+constexpr uint32_t kTbfHandle = 0x20000;
+
+struct FreeMessage {
+  void operator()(nl_msg* message) const { nlmsg_free(message); }
+};
+using Message = std::unique_ptr<nl_msg, FreeMessage>;
+
+Message qdisc_message(int type, int flags, int interface, uint32_t parent, uint32_t handle) {
+  Message message(nlmsg_alloc_size(2 * kTableSize + 4096));
+  nlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, type, sizeof(tcmsg), NLM_F_REQUEST | flags);
+  auto* const header = static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(message.get())));
+  header->tcm_family = AF_UNSPEC;
+  header->tcm_ifindex = interface;
+  header->tcm_parent = parent;
+  header->tcm_handle = handle;
+  return message;
+}
+
+// Sends the message and waits for the kernel's verdict: 0 or a negative libnl error.
+int send(Netlink& netlink, Message message) {
+  const int sent = nl_send_auto(netlink.socket(), message.get());
+  return sent < 0 ? sent : nl_wait_for_ack(netlink.socket());
+}
+
+uint32_t to_u32(double share) {
+  return static_cast<uint32_t>(std::llround(share * 4294967295.0));
+}
+
+int remove_root(Netlink& netlink, int interface) {
+  return send(netlink, qdisc_message(RTM_DELQDISC, NLM_F_ACK, interface, TC_H_ROOT, 0));
+}
+
+void put_loss(nl_msg* message, const Impairment& impairment) {
+  const auto& burst = impairment.burst;
+  const auto with_loss = [&](double share) { return 1 - (1 - share) * (1 - impairment.loss); };
+  const tc_netem_gemodel model = {to_u32(burst.good_to_bad), to_u32(burst.bad_to_good),
+                                  to_u32(1 - with_loss(burst.loss_in_bad)),
+                                  to_u32(with_loss(burst.loss_in_good))};
+  nlattr* const loss = nla_nest_start(message, TCA_NETEM_LOSS);
+  nla_put(message, NETEM_LOSS_GE, sizeof model, &model);
+  nla_nest_end(message, loss);
+}
+
+Message netem_message(int interface, const Impairment& impairment, uint64_t seed) {
+  Message message =
+      qdisc_message(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, interface, TC_H_ROOT, kRootHandle);
+  nlmsg_append(message.get(), nullptr, 0, NLMSG_ALIGNTO);
+  nla_put_string(message.get(), TCA_KIND, "netem");
+  nlattr* const options = nla_nest_start(message.get(), TCA_OPTIONS);
+
+  const DelayTable table = delay_table(impairment);
+  const bool has_burst = impairment.burst.good_to_bad > 0 || impairment.burst.loss_in_good > 0;
+  const double longest =
+      std::chrono::duration<double>(impairment.delay + table.sigma + impairment.jitter).count();
+  tc_netem_qopt basics{};
+  basics.limit = impairment.queue_packets + static_cast<uint32_t>(std::min(longest * kFastestPerSecond, 1e8));
+  basics.loss = has_burst ? 0 : to_u32(impairment.loss);
+  basics.duplicate = to_u32(impairment.duplicate);
+  nlmsg_append(message.get(), &basics, sizeof basics, NLMSG_ALIGNTO);
+
+  const int64_t latency = impairment.delay.count();
+  const int64_t jitter = (table.values.empty() ? impairment.jitter : table.sigma).count();
+  nla_put(message.get(), TCA_NETEM_LATENCY64, sizeof latency, &latency);
+  nla_put(message.get(), TCA_NETEM_JITTER64, sizeof jitter, &jitter);
+  if (!table.values.empty()) {
+    nla_put(message.get(), TCA_NETEM_DELAY_DIST, static_cast<int>(table.values.size() * sizeof(int16_t)),
+            table.values.data());
+  }
+  if (impairment.corrupt > 0) {
+    const tc_netem_corrupt corrupt = {to_u32(impairment.corrupt), 0};
+    nla_put(message.get(), TCA_NETEM_CORRUPT, sizeof corrupt, &corrupt);
+  }
+  if (has_burst) put_loss(message.get(), impairment);
+  nla_put(message.get(), kPrngSeedAttribute, sizeof seed, &seed);
+  nla_nest_end(message.get(), options);
+  return message;
+}
+
+Message tbf_message(int interface, const Impairment& impairment, unsigned link_mtu_bytes) {
+  Message message = qdisc_message(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, interface,
+                                  kRootHandle | 1, kTbfHandle);
+  nla_put_string(message.get(), TCA_KIND, "tbf");
+  nlattr* const options = nla_nest_start(message.get(), TCA_OPTIONS);
+  const uint64_t bytes_per_second = impairment.rate_bits_per_second / 8;
+  const unsigned frame_bytes = link_mtu_bytes + 14;
+  // Two frames, or what the rate sends in a timer tick of 4 ms: less would fall short of the rate.
+  const auto burst = static_cast<uint32_t>(std::max<uint64_t>(2 * frame_bytes, bytes_per_second / 250));
+  tc_tbf_qopt parameters{};
+  parameters.rate.linklayer = TC_LINKLAYER_ETHERNET;
+  parameters.rate.rate = static_cast<uint32_t>(std::min<uint64_t>(bytes_per_second, UINT32_MAX));
+  parameters.limit =
+      static_cast<uint32_t>(std::min<uint64_t>(uint64_t{impairment.queue_packets} * frame_bytes, UINT32_MAX));
+  nla_put(message.get(), TCA_TBF_PARMS, sizeof parameters, &parameters);
+  nla_put(message.get(), TCA_TBF_RATE64, sizeof bytes_per_second, &bytes_per_second);
+  nla_put(message.get(), TCA_TBF_BURST, sizeof burst, &burst);
+  nla_nest_end(message.get(), options);
+  return message;
+}
+
+}  // namespace
+
+bool has_netem(Netlink& netlink) {
+  const int loopback = netlink.index_of("lo");
+  Impairment probe;
+  probe.delay = std::chrono::milliseconds(1);
+  if (send(netlink, netem_message(loopback, probe, 0)) < 0) return false;
+  return remove_root(netlink, loopback) >= 0;
+}
+
+std::string beyond_netem(const Impairment& impairment) {
+  if (!impairment.drops.empty()) return "drop lists";
+  if (impairment.mtu_bytes > 0 && !impairment.icmp) return "an MTU without ICMP";
+  return {};
+}
+
+Result<void> set_netem(Netlink& netlink, const std::string& interface, const Impairment& impairment,
+                       unsigned link_mtu_bytes, uint64_t seed) {
+  if (const std::string lacking = beyond_netem(impairment); !lacking.empty()) {
+    return fail(interface, "netem has no " + lacking, "give the link engine = \"wire\"");
+  }
+  const int index = netlink.index_of(interface);
+  // Replacing keeps what the new message does not mention; where there is nothing to remove, all is well.
+  (void)remove_root(netlink, index);
+  const unsigned mtu =
+      impairment.mtu_bytes == 0 ? link_mtu_bytes : std::min(impairment.mtu_bytes, link_mtu_bytes);
+  if (auto set = netlink.set_mtu(interface, mtu); !set) return set;
+  if (impairment.is_clear()) return {};
+  if (const int code = send(netlink, netem_message(index, impairment, seed)); code < 0) {
+    return fail(interface, std::string("adding netem: ") + nl_geterror(code),
+                "see 'lab doctor', or give the link engine = \"wire\"");
+  }
+  if (impairment.rate_bits_per_second == 0) return {};
+  if (const int code = send(netlink, tbf_message(index, impairment, link_mtu_bytes)); code < 0) {
+    return fail(interface, std::string("adding tbf: ") + nl_geterror(code),
+                "see 'lab doctor', or give the link engine = \"wire\"");
+  }
+  return {};
+}
+
+Result<void> disable_offloads(const std::string& interface) {
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return fail_errno(interface, "making a socket");
+  for (const uint32_t command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM}) {
+    ethtool_value value{command, 0};
+    ifreq request{};
+    std::strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);
+    request.ifr_data = reinterpret_cast<char*>(&value);
+    if (::ioctl(socket.get(), SIOCETHTOOL, &request) != 0 && errno != EOPNOTSUPP) {
+      return fail_errno(interface, "switching its offloads off");
+    }
+  }
+  return {};
+}
+
+DelayTable delay_table(const Impairment& impairment) {
+  if (impairment.reorder == 0) return {};
+  DelayTable table;
+  table.sigma = impairment.jitter + impairment.reorder_hold;
+  table.values.reserve(kTableSize);
+  const auto held = static_cast<size_t>(std::llround(impairment.reorder * kTableSize));
+  const auto add_uniform = [&](size_t count, Duration middle) {
+    for (size_t i = 0; i < count; ++i) {
+      const double at =
+          count == 1 ? 0 : 2.0 * (static_cast<double>(i) + 0.5) / static_cast<double>(count) - 1;
+      const double delay =
+          static_cast<double>(middle.count()) + at * static_cast<double>(impairment.jitter.count());
+      table.values.push_back(
+          static_cast<int16_t>(std::lround(delay / static_cast<double>(table.sigma.count()) * kTableScale)));
+    }
+  };
+  add_uniform(held, impairment.reorder_hold);
+  add_uniform(kTableSize - held, Duration{});
+  return table;
+}
+
+}  // namespace lab
