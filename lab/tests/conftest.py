@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,8 +58,12 @@ class LabProgram:
     def status(self, name: str = "lab") -> dict:
         return json.loads(self("status", "--name", name, "--json"))
 
-    def keeper(self, name: str = "lab") -> int:
-        return int((self.state / name / "keeper").read_text().split()[0])
+    def kill_keeper(self, name: str = "lab") -> None:
+        """As a crash would: without a word. Returns once the kernel has begun to take it away."""
+        os.kill(int((self.state / name / "keeper").read_text().split()[0]), signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while f"{name}  left behind" not in self("list"):
+            assert time.monotonic() < deadline
 
 
 def _processes_with(text: str) -> list[str]:
