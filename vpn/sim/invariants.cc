@@ -126,6 +126,8 @@ void Invariants::on_initiation(const TransmitSeen& seen) {
       report("no_jitter", "all retransmissions of initiations came after exactly 5 s");
     }
   }
+  const bool begins_series = !peer.last_initiation || seen.when - *peer.last_initiation > 2 * kRekeyTimeout;
+  peer.retransmit_by = begins_series ? std::optional(seen.when + kRekeyTimeout + kMaxJitter) : std::nullopt;
   peer.last_initiation = peer.last_handshake_sent = seen.when;
 }
 
@@ -219,6 +221,7 @@ void Invariants::on_authenticated(const ReceiveSeen& seen) {
   } else {
     known->second.accepted_by = seen.node;
   }
+  if (seen.peer) node.peers[*seen.peer].retransmit_by.reset();
   if (seen.message == MessageClass::kResponse && seen.peer) {
     const uint32_t remote = word(seen.datagram, 4), own = word(seen.datagram, 8);
     node.receiving[own] = {.born = seen.when, .remote_index = remote};
@@ -259,13 +262,14 @@ void Invariants::check_delivery(const ReceiveSeen& seen) {
   }
 }
 
-void Invariants::on_receive_done(const ReceiveSeen&) {
+void Invariants::on_receive_done(const ReceiveSeen& seen) {
   unproven_.reset();
+  check_overdue_at(seen.node);
 }
 
 void Invariants::on_timeout(NodeId node, Instant when) {
   nodes_[node].last_timeout = when;
-  check_keys_of(node);
+  check_overdue_at(node);
 }
 
 void Invariants::on_restart(NodeId node) {
@@ -278,12 +282,17 @@ void Invariants::on_restart(NodeId node) {
   }
 }
 
-void Invariants::check_keys() {
-  for (uint32_t i = 0; i < world_.node_count(); ++i) check_keys_of(NodeId{i});
+void Invariants::check_overdue() {
+  for (uint32_t i = 0; i < world_.node_count(); ++i) check_overdue_at(NodeId{i});
 }
 
-void Invariants::check_keys_of(NodeId id) {
-  for (const auto& [peer, view] : nodes_[id].peers) {
+void Invariants::check_overdue_at(NodeId id) {
+  for (auto& [peer, view] : nodes_[id].peers) {
+    if (view.retransmit_by && world_.now() > *view.retransmit_by) {
+      view.retransmit_by.reset();
+      report("no_retransmission",
+             world_.node_name(id) + " does not repeat an initiation that nothing answered");
+    }
     if (!view.newest_session || world_.now() - *view.newest_session < kKeyErasureTime) continue;
     const auto status = world_.node(id).status(peer, world_.now());
     if (status && (status->previous || status->current || status->next)) {

@@ -14,6 +14,7 @@
 //   state_changed         a message dropped before it was proven changes no endpoint, no session and no timer
 //   drop_count            each drop is counted exactly once, nothing else is
 //   initiation_spacing    at least 5 s from an initiation or response to the next initiation to the same peer
+//   no_retransmission     an initiation that nothing answers is sent again after 5 s and at most a jitter
 //   no_jitter             retransmissions of initiations are not all spaced alike
 //   unconfirmed_send      a responder sends nothing on a session before the first authentic data on it
 //   sent_expired          no data is sent on a session older than 180 s
@@ -55,8 +56,8 @@ class Invariants final : public Observer {
 
   // From now on any transmission is `chatter`.
   void expect_silence(bool expected) noexcept { silence_expected_ = expected; }
-  // Looks for keys past their time at every node; also done by itself whenever a node is busy.
-  void check_keys();
+  // Looks for what should have happened by now, at every node; also done by itself whenever a node is busy.
+  void check_overdue();
 
   void on_transmit(const TransmitSeen& seen) override;
   void on_arrival(const ReceiveSeen& seen) override;
@@ -81,6 +82,7 @@ class Invariants final : public Observer {
     std::optional<Instant> last_handshake_sent;  // initiation or response
     std::optional<Instant> last_initiation;
     std::optional<Instant> newest_session;
+    std::optional<Instant> retransmit_by;  // after the first initiation of a series
   };
   struct NodeView {
     std::map<std::pair<PeerId, uint32_t>, SendingEnd> sending;  // by peer and the remote's index
@@ -101,7 +103,7 @@ class Invariants final : public Observer {
   void on_authenticated(const ReceiveSeen& seen);
   void check_delivery(const ReceiveSeen& seen);
   void check_answer(const TransmitSeen& seen);
-  void check_keys_of(NodeId node);
+  void check_overdue_at(NodeId node);
   // What a message that proves nothing may not change, as text.
   [[nodiscard]] std::string state_of(NodeId node);
   void check_fresh_index(NodeView& node, NodeId id, BytesView datagram);

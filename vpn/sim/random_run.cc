@@ -269,7 +269,7 @@ void Run::fall_silent() {
   world_.run_for(kLastExchange);
   invariants_.expect_silence(true);
   world_.run_for(kKeyErasureTime + 1s);
-  invariants_.check_keys();
+  invariants_.check_overdue();
 }
 
 std::string describe(const Fate& fate) {

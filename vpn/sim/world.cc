@@ -69,6 +69,12 @@ std::vector<uint8_t> build_packet(const IpAddress& from, const IpAddress& to, Pa
 
 }  // namespace
 
+crypto::AeadSet portable_aeads() {
+  auto aes = crypto::make_aead(crypto::Backend::kLibsodium, crypto::Suite::kAes256Gcm);
+  if (!aes) aes = crypto::make_aead(crypto::Backend::kOpenssl, crypto::Suite::kAes256Gcm);
+  return {crypto::make_aead(crypto::Backend::kLibsodium, crypto::Suite::kChaCha20Poly1305), std::move(aes)};
+}
+
 World::World(uint64_t seed) : seed_(seed) {
   crypto::initialize();
 }
@@ -124,9 +130,8 @@ LinkId World::connect(NodeId first, NodeId second, const TunnelSetup& tunnel) {
 
 void World::start_node(NodeId id) {
   Host& starting = host(id);
-  // One portable backend everywhere: the bytes do not depend on the backend, but memory and start-up time do.
-  starting.node = std::make_unique<core::Node>(crypto::select_aeads(crypto::Backend::kLibsodium),
-                                               starting.random, starting.setup.options, node_time(id));
+  starting.node =
+      std::make_unique<core::Node>(portable_aeads(), starting.random, starting.setup.options, node_time(id));
   starting.node->set_private_key(starting.private_key, node_time(id));
 }
 

@@ -54,6 +54,10 @@ struct LinkId {
 };
 using PacketId = uint64_t;
 
+// What the simulator's nodes encrypt with: libsodium, and OpenSSL for AES where libsodium has none. The bytes
+// on the wire do not depend on the backend, but the memory and the self-tests of a thousand nodes do.
+[[nodiscard]] crypto::AeadSet portable_aeads();
+
 struct NodeSetup {
   std::string name;
   core::NodeOptions options{};
