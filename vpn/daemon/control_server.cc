@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -102,6 +103,12 @@ ControlServer::~ControlServer() {
   loop_.unwatch(watcher_.get());
   for (const auto& [fd, connection] : connections_) loop_.unwatch(fd);
   if (file_is_ours()) unlink(path_.c_str());
+}
+
+void ControlServer::give_to(unsigned user, unsigned group) noexcept {
+  const bool given =
+      chown(path_.c_str(), user, group) == 0 && chown(kControlFolder, static_cast<uid_t>(-1), group) == 0;
+  if (given) chmod(kControlFolder, 01775);
 }
 
 bool ControlServer::file_is_ours() const noexcept {

@@ -37,6 +37,10 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
+  // Hands the socket's file to a user who is to be able to remove it. The folder gets that group, and the
+  // sticky bit, so that each daemon's user removes its own sockets and no other's.
+  void give_to(unsigned user, unsigned group) noexcept;
+
  private:
   struct Connection {
     io::UniqueFd fd;

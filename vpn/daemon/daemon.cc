@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <utility>
 
 #include "vpn/config/uapi.h"
 #include "vpn/daemon/config_file.h"
-#include "vpn/daemon/hooks.h"
 #include "vpn/daemon/readiness.h"
 
 namespace vpn::daemon {
@@ -62,20 +62,23 @@ Daemon::~Daemon() {
 
 Result<bool, Error> Daemon::start() {
   if (auto loaded = load_config(); !loaded) return loaded;
+  hooks_ = std::make_unique<HookRunner>(config_.interface.hooks, options_.interface);
   auto loop = io::EventLoop::create();
   if (!loop) return fail(std::move(loop.error()));
   loop_ = std::move(*loop);
   auto signals =
       loop_->watch_signals({SIGINT, SIGTERM, SIGHUP, SIGPIPE}, [this](int signal) { on_signal(signal); });
   if (!signals) return signals;
-  if (auto ran = run_hooks(config_.interface.hooks.pre_up, options_.interface); !ran) return ran;
+  if (auto ran = hooks_->run(HookPhase::kPreUp); !ran) return ran;
   if (auto made = make_device(); !made) return made;
   if (auto set = set_up_host(); !set) return set;
   if (auto listening = listen(); !listening) return listening;
-  if (auto ran = run_hooks(config_.interface.hooks.post_up, options_.interface); !ran) return ran;
+  if (auto ran = hooks_->run(HookPhase::kPostUp); !ran) return ran;
   resolver_ = std::make_unique<BackgroundResolver>();
   loop_->watch(resolver_->fd(), [this] { take_resolved(); });
   serving_ = true;
+  if (options_.background) hooks_->let_go_of_terminal();
+  if (auto confined = confine(); !confined) return confined;
   log_.info("serving", {{"port", std::to_string(device_->listen_port())},
                         {"peers", std::to_string(config_.peers.size())},
                         {"tun_offload", device_->report().tun_offload},
@@ -96,6 +99,14 @@ Result<bool, Error> Daemon::load_config() {
                       "add one; 'vpn genkey' makes it"});
   }
   config_ = std::move(file->config);
+  if (!config_.interface.user.empty()) {
+    auto user = find_user(config_.interface.user);
+    if (!user) {
+      user.error().where = *options_.config_path;
+      return fail(std::move(user.error()));
+    }
+    user_ = *user;
+  }
   auto resolved = resolve_all(config_, *options_.config_path);
   if (!resolved) return fail(std::move(resolved.error()));
   resolved_ = std::move(*resolved);
@@ -196,6 +207,11 @@ Result<bool, Error> Daemon::listen() {
   return true;
 }
 
+Result<bool, Error> Daemon::confine() {
+  if (user_) control_->give_to(user_->user, user_->group);
+  return drop_privileges(user_ ? &*user_ : nullptr);
+}
+
 void Daemon::run() {
   // Packets may have been waiting, and timers due, since before the first event.
   after_round();
@@ -216,7 +232,7 @@ void Daemon::stop(std::string_view why) {
 
 void Daemon::take_down() {
   if (serving_ && !interface_gone_) {
-    if (auto ran = run_hooks(config_.interface.hooks.pre_down, options_.interface); !ran) {
+    if (auto ran = hooks_->run(HookPhase::kPreDown); !ran) {
       log_.warning("a PreDown command failed", {{"error", ran.error().to_string()}});
     }
   }
@@ -234,7 +250,7 @@ void Daemon::take_down() {
   if (device_) state_->write(device_->node().greatest_timestamp_sent());
   device_.reset();
   if (std::exchange(serving_, false)) {
-    if (auto ran = run_hooks(config_.interface.hooks.post_down, options_.interface); !ran) {
+    if (auto ran = hooks_->run(HookPhase::kPostDown); !ran) {
       log_.warning("a PostDown command failed", {{"error", ran.error().to_string()}});
     }
   }
@@ -317,6 +333,11 @@ Result<bool, Error> Daemon::reload() {
       log_.warning("MTU not changed", {{"error", set.error().to_string()}});
     }
   }
+  if (wanted.interface.hooks != config_.interface.hooks || wanted.interface.user != config_.interface.user ||
+      wanted.interface.tun_offload != config_.interface.tun_offload ||
+      wanted.interface.udp_offload != config_.interface.udp_offload) {
+    log_.warning("hooks, User and offloads change with the next start only");
+  }
   log_.info("reloaded", {{"peers_changed", std::to_string(change.peers.size())}});
   config_ = wanted;
   resolved_ = std::move(resolved);
@@ -385,6 +406,7 @@ int run_daemon(const DaemonOptions& options) {
   if (options.background) {
     if (const auto exit_code = readiness.go_to_background()) return *exit_code;
   }
+  forbid_core_dumps();
   Daemon daemon(options);
   if (auto started = daemon.start(); !started) {
     readiness.failed(started.error());

@@ -11,7 +11,9 @@
 #include "vpn/config/config.h"
 #include "vpn/daemon/control_server.h"
 #include "vpn/daemon/device.h"
+#include "vpn/daemon/hook_runner.h"
 #include "vpn/daemon/log.h"
+#include "vpn/daemon/privileges.h"
 #include "vpn/daemon/resolver.h"
 #include "vpn/daemon/state_file.h"
 #include "vpn/host/host_state.h"
@@ -47,6 +49,7 @@ class Daemon {
   [[nodiscard]] Result<bool, Error> make_device();
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> listen();
+  [[nodiscard]] Result<bool, Error> confine();
   void take_down();
 
   void on_signal(int signal);
@@ -70,6 +73,8 @@ class Daemon {
   std::optional<io::EventLoop> loop_;
   config::Config config_;  // as the file said when it was last applied
   config::ResolvedEndpoints resolved_;
+  std::unique_ptr<HookRunner> hooks_;
+  std::optional<UserIds> user_;
   std::unique_ptr<StateFile> state_;
   std::unique_ptr<Device> device_;
   std::optional<host::Netlink> netlink_;

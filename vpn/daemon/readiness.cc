@@ -28,8 +28,8 @@ int wait_for(const io::UniqueFd& pipe) {
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     text.append(bytes.data(), static_cast<size_t>(got));
+    if (text.front() == kServes) return 0;
   }
-  if (text.size() == 1 && text.front() == kServes) return 0;
   print_error(text.empty() ? "the daemon ended before it served" : text);
   return 1;
 }
@@ -56,7 +56,7 @@ void Readiness::ready() {
   if (!starter_.is_open()) return;
   const io::UniqueFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int standard : {0, 1, 2}) dup2(nothing.get(), standard);
-  if (chdir("/") != 0) return;
+  [[maybe_unused]] const int changed = chdir("/");  // so that no mounted folder is held
   [[maybe_unused]] const ssize_t put = write(starter_.get(), &kServes, 1);
   starter_.reset();
 }

@@ -1,0 +1,25 @@
+// What the daemon gives away: once when it starts, and once when everything that needs more is done.
+#pragma once
+
+#include <string>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+
+namespace vpn::daemon {
+
+// A user and group to run as.
+struct UserIds {
+  unsigned user = 0;
+  unsigned group = 0;
+};
+[[nodiscard]] Result<UserIds, Error> find_user(const std::string& name);
+
+// No core dumps and no debugger of the same user: both would show keys.
+void forbid_core_dumps() noexcept;
+
+// Keeps CAP_NET_ADMIN alone, becomes `user` unless that is null, and leaves only the system calls that
+// serving needs (the others answer EPERM). The thread's children and all threads made later inherit it.
+[[nodiscard]] Result<bool, Error> drop_privileges(const UserIds* user);
+
+}  // namespace vpn::daemon
