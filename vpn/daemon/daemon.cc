@@ -74,8 +74,6 @@ Result<bool, Error> Daemon::start() {
   if (auto set = set_up_host(); !set) return set;
   if (auto listening = listen(); !listening) return listening;
   if (auto ran = hooks_->run(HookPhase::kPostUp); !ran) return ran;
-  resolver_ = std::make_unique<BackgroundResolver>();
-  loop_->watch(resolver_->fd(), [this] { take_resolved(); });
   serving_ = true;
   if (options_.background) hooks_->let_go_of_terminal();
   if (auto confined = confine(); !confined) return confined;
@@ -209,7 +207,10 @@ Result<bool, Error> Daemon::listen() {
 
 Result<bool, Error> Daemon::confine() {
   if (user_) control_->give_to(user_->user, user_->group);
-  return drop_privileges(user_ ? &*user_ : nullptr);
+  if (auto dropped = drop_privileges(user_ ? &*user_ : nullptr); !dropped) return dropped;
+  resolver_ = std::make_unique<BackgroundResolver>();  // its thread is to have no more than this one
+  loop_->watch(resolver_->fd(), [this] { take_resolved(); });
+  return filter_system_calls();
 }
 
 void Daemon::run() {

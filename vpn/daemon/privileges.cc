@@ -140,23 +140,6 @@ Result<bool, Error> keep_only_net_admin(const UserIds* user) {
   return true;
 }
 
-Result<bool, Error> filter_system_calls() {
-  const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
-                                                                seccomp_release);
-  if (!filter) return fail(privilege_error("cannot filter system calls"));
-  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE,
-                   2);  // a binary tree, instead of one call after the other
-  for (const char* const name : kAllowedCalls) {
-    const int number = seccomp_syscall_resolve_name(name);
-    if (number != __NR_SCMP_ERROR) seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, 0);
-  }
-  if (const int result = seccomp_load(filter.get()); result != 0) {
-    errno = -result;
-    return fail(privilege_error("cannot filter system calls"));
-  }
-  return true;
-}
-
 }  // namespace
 
 Result<UserIds, Error> find_user(const std::string& name) {
@@ -179,7 +162,26 @@ Result<bool, Error> drop_privileges(const UserIds* user) {
   if (auto kept = keep_only_net_admin(user); !kept) return kept;
   // Becoming another user may have made the process debuggable again.
   forbid_core_dumps();
-  return kSanitized ? true : filter_system_calls();
+  return true;
+}
+
+Result<bool, Error> filter_system_calls() {
+  if (kSanitized) return true;
+  const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
+                                                                seccomp_release);
+  if (!filter) return fail(privilege_error("cannot filter system calls"));
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE,
+                   2);  // a binary tree, instead of one call after the other
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
+  for (const char* const name : kAllowedCalls) {
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number != __NR_SCMP_ERROR) seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, 0);
+  }
+  if (const int result = seccomp_load(filter.get()); result != 0) {
+    errno = -result;
+    return fail(privilege_error("cannot filter system calls"));
+  }
+  return true;
 }
 
 }  // namespace vpn::daemon

@@ -18,8 +18,11 @@ struct UserIds {
 // No core dumps and no debugger of the same user: both would show keys.
 void forbid_core_dumps() noexcept;
 
-// Keeps CAP_NET_ADMIN alone, becomes `user` unless that is null, and leaves only the system calls that
-// serving needs (the others answer EPERM). The thread's children and all threads made later inherit it.
+// Keeps CAP_NET_ADMIN alone, and becomes `user` unless that is null. Capabilities belong to threads: those
+// made before keep theirs.
 [[nodiscard]] Result<bool, Error> drop_privileges(const UserIds* user);
+
+// Leaves to every thread only the system calls that serving needs; the others answer EPERM.
+[[nodiscard]] Result<bool, Error> filter_system_calls();
 
 }  // namespace vpn::daemon

@@ -1,0 +1,184 @@
+"""Our daemon and wireguard-go in either role, configured through `wg` and `wg-quick` alone."""
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from daemon_support import (VPN_WIREGUARD, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
+                            new_key, run, unique_name, wait_until)
+
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
+
+
+@pytest.fixture
+def pair(tmp_path: pathlib.Path) -> Iterator[Pair]:
+    with make_pair(tmp_path) as made:
+        yield made
+
+
+def start(host: Host, kind: str) -> Daemon:
+    return host.start_vpn() if kind == "vpn" else host.start_wireguard_go()
+
+
+RECEIVE = """
+import hashlib, socket, sys
+server = socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+print("listening", flush=True)
+connection, _ = server.accept()
+digest = hashlib.sha256()
+while data := connection.recv(1 << 16):
+    digest.update(data)
+connection.sendall(digest.hexdigest().encode())
+"""
+SEND = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 7000), timeout=30)
+with open(sys.argv[2], "rb") as file:
+    connection.sendfile(file)
+connection.shutdown(socket.SHUT_WR)
+print(connection.recv(100).decode())
+"""
+
+
+def transfer_keeps_hash(sender: Host, receiver: Host, address: str, folder: pathlib.Path) -> bool:
+    """Sends 32 MiB of random bytes over TCP and compares hashes."""
+    content = os.urandom(32 << 20)
+    file = folder / "content"
+    file.write_bytes(content)
+    log = folder / f"receiver-{unique_name()}"
+    receiver.begin("/usr/bin/python3", "-c", RECEIVE, address, log=log)
+    wait_until(lambda: log.exists() and "listening" in log.read_text(), "the receiver listens")
+    sent = sender.run("/usr/bin/python3", "-c", SEND, address, file)
+    return sent.stdout.strip() == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
+def test_tunnel_carries_ping_and_a_file(pair: Pair, kinds: tuple[str, str], family: int, tmp_path: pathlib.Path) -> None:
+    """M4.1, R4, N1: IPv4 and IPv6 inside and outside, both ends initiating, and no byte changed."""
+    tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]), family)
+    tunnel.check()
+    assert transfer_keeps_hash(pair.left, pair.right, "10.9.0.2", tmp_path)
+    assert transfer_keeps_hash(pair.right, pair.left, "fd09::1", tmp_path)
+
+
+@pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
+def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str]) -> None:
+    tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]))
+    tunnel.check()
+    pair.right.begin("iperf3", "-s")
+    wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
+    for options in ([], ["-R"], ["-u", "-b", "20M", "-l", "1300"]):
+        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "--connect-timeout", "5000", *options)
+        assert "iperf Done." in done.stdout
+
+
+def test_offloads_off_carry_the_same(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """The plain path, without super-packets on either side of either daemon."""
+    daemons = []
+    keys = new_key(), new_key()
+    for number, host in ((1, pair.left), (2, pair.right)):
+        path = host.write_config(
+            f"[Interface]\nPrivateKey = {keys[number - 1].private}\nListenPort = {51819 + number}\n"
+            f"Address = 10.9.0.{number}/24\nTunOffload = off\nUdpOffload = off\n"
+            f"[Peer]\nPublicKey = {keys[2 - number].public}\nAllowedIPs = 10.9.0.{3 - number}/32\n"
+            f"Endpoint = 192.0.2.{3 - number}:{51822 - number}\nCipher = aes-256-gcm\n")
+        daemons.append(host.start_vpn_file(path))
+    pair.left.wait_ping("10.9.0.2")
+    assert "tun_offload=off\nudp_offload=off\n" in daemons[0].request("get=1\n\n")
+    assert transfer_keeps_hash(pair.left, pair.right, "10.9.0.2", tmp_path)
+
+
+@pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_killed_side_comes_back(pair: Pair, kinds: tuple[str, str], side: str) -> None:
+    """M2.4, S5: a `kill -9` of either side and a restart with the same keys; pings pass again."""
+    tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]))
+    tunnel.check()
+    is_left = side == "left"
+    victim = tunnel.left if is_left else tunnel.right
+    config = victim.wg("showconf")
+    victim.kill()
+    wait_until(lambda: victim.interface not in victim.host.interfaces(), "the interface goes with its daemon")
+    kind = kinds[0] if is_left else kinds[1]
+    interface = victim.interface
+    again = victim.host.start_vpn(interface=interface) if kind == "vpn" else victim.host.start_wireguard_go(interface)
+    again.wg("setconf", victim.host.write_config(config))
+    give_addresses(again, 1 if is_left else 2)
+    again.host.wait_ping("10.9.0.2" if is_left else "10.9.0.1")
+
+
+def test_wg_quick_up_and_down(pair: Pair) -> None:
+    """WG_QUICK_USERSPACE_IMPLEMENTATION=vpn-wireguard is a drop-in: what wg-quick does, works, and is gone again."""
+    keys = new_key(), new_key()
+    server = pair.right.start_vpn()
+    server.wg("set", "private-key", pair.right.write_config(keys[1].private), "listen-port", "51821", "peer", keys[0].public,
+              "allowed-ips", "10.9.0.1/32")
+    give_addresses(server, 2)
+    path = pair.left.write_config(
+        f"[Interface]\nPrivateKey = {keys[0].private}\nAddress = 10.9.0.1/24\nMTU = 1400\n"
+        f"[Peer]\nPublicKey = {keys[1].public}\nAllowedIPs = 10.9.0.0/24, 198.51.100.0/24\nEndpoint = 192.0.2.2:51821\n")
+    environment = {**os.environ, "WG_QUICK_USERSPACE_IMPLEMENTATION": str(VPN_WIREGUARD)}
+
+    def wg_quick(*words: object) -> None:
+        done = subprocess.run(["ip", "netns", "exec", pair.left.name, "wg-quick", *map(str, words)], env=environment,
+                              capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+
+    wg_quick("up", path)
+    pair.left.wait_ping("10.9.0.2")
+    assert "mtu 1400" in pair.left.ip("link", "show", path.stem)
+    wg_quick("down", path)
+    assert path.stem not in pair.left.interfaces()
+    wait_until(lambda: path.stem not in run("wg", "show", "interfaces").stdout, "the daemon ends with its interface")
+
+
+def test_replies_come_from_the_address_spoken_to(pair: Pair) -> None:
+    """Sticky source: a responder with two addresses answers from the one the peer uses."""
+    pair.right.ip("address", "add", "192.0.2.200/24", "dev", "link0")
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    tunnel.left.wg("set", "peer", tunnel.right_key.public, "endpoint", "192.0.2.200:51821")
+    tunnel.check()
+    assert "192.0.2.200:51821" in tunnel.left.wg("show", "endpoints"), "the endpoint did not move to the other address"
+
+
+def test_endpoint_follows_the_peer(pair: Pair) -> None:
+    """M2.3: the initiator moves to another address; the responder follows its authentic packets, and says so."""
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    tunnel.check()
+    pair.left.ip("address", "delete", "192.0.2.1/24", "dev", "link0")
+    pair.left.ip("address", "add", "192.0.2.77/24", "dev", "link0")
+    pair.left.wait_ping("10.9.0.2")
+    wait_until(lambda: "192.0.2.77:" in tunnel.right.wg("show", "endpoints"), "the endpoint follows")
+    assert "peer roamed" in tunnel.right.log
+    history = re.findall(r"^endpoint_since=\d+ (\S+)$", tunnel.right.request("get=1\n\n"), re.MULTILINE)
+    assert history == ["192.0.2.1:51820", "192.0.2.77:51820"]
+
+
+def outer_tos(pair: Pair, folder: pathlib.Path, *ping_options: str) -> set[tuple[int, int]]:
+    """(UDP payload bytes, traffic class) of the outer packets of a first ping."""
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    log = folder / "capture"
+    capture = pair.left.begin("tcpdump", "-i", "link0", "-n", "-v", "-l", "--immediate-mode", "udp", log=log)
+    wait_until(lambda: log.exists() and "listening" in log.read_text(), "tcpdump listens")
+    wait_until(lambda: pair.left.run("ping", "-c", "1", "-W", "1", *ping_options, "10.9.0.2", check=False).returncode == 0,
+               "a ping passes")
+    wait_until(lambda: "length 128" in log.read_text(), "the data message is captured")
+    capture.send_signal(signal.SIGINT)
+    capture.wait(timeout=10)
+    assert tunnel.left.process.poll() is None
+    found = re.findall(r"tos (0x[0-9a-f]+)[^\n]*\n[^\n]*length (\d+)", log.read_text())
+    return {(int(length), int(tos, 16)) for tos, length in found}
+
+
+def test_outer_traffic_class(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """Handshakes carry DSCP 0x88; data carries no DSCP, but the inner ECN field (RFC 6040)."""
+    seen = outer_tos(pair, tmp_path, "-Q", "0xfe")  # DSCP 0x3f, ECT(0)
+    assert (148, 0x88) in seen and (92, 0x88) in seen
+    assert (128, 0x02) in seen
+    assert not {tos for length, tos in seen if length == 128} - {0x02}

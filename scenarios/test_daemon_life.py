@@ -1,0 +1,445 @@
+"""The daemon's life: how it starts, what ends it, what it keeps to itself, and what it survives."""
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+
+import pytest
+
+from daemon_support import (CONTROL_FOLDER, VPN, Host, Key, Pair, Tunnel, configure, make_pair, missing_tools, new_key, run,
+                            unique_name, wait_until)
+
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
+
+CAP_NET_ADMIN = 1 << 12
+
+
+@pytest.fixture
+def pair(tmp_path: pathlib.Path) -> Iterator[Pair]:
+    with make_pair(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def tunnel(pair: Pair) -> Tunnel:
+    made = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    made.check()
+    return made
+
+
+# ── How it ends ──
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it(pair: Pair, number: signal.Signals) -> None:
+    """M1.1: the interface and the socket go with the daemon."""
+    daemon = pair.left.start_vpn()
+    daemon.process.send_signal(number)
+    assert daemon.wait_end() == 0
+    assert daemon.interface not in pair.left.interfaces()
+    assert not daemon.socket_path.exists()
+
+
+def test_removal_of_the_interface_ends_it(pair: Pair) -> None:
+    daemon = pair.left.start_vpn()
+    pair.left.ip("link", "delete", daemon.interface)
+    assert daemon.wait_end() == 0
+    assert not daemon.socket_path.exists()
+
+
+def test_removal_of_the_socket_file_ends_it(pair: Pair) -> None:
+    daemon = pair.left.start_vpn()
+    daemon.socket_path.unlink()
+    assert daemon.wait_end() == 0
+    assert daemon.interface not in pair.left.interfaces()
+
+
+def test_a_file_of_another_takes_its_place_and_stays(pair: Pair) -> None:
+    """The socket's file was replaced: the daemon ends, and leaves the other's file alone."""
+    daemon = pair.left.start_vpn()
+    daemon.socket_path.unlink()
+    daemon.socket_path.write_text("another's")
+    assert daemon.wait_end() == 0
+    assert daemon.socket_path.read_text() == "another's"
+
+
+def test_up_and_down(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """`vpn up` returns when it serves, `vpn down` when everything is undone; commands run, as root, with %i."""
+    trace = tmp_path / "trace"
+    hooks = "".join(f"{phase} = echo {phase} %i >> {trace}\n" for phase in ("PreUp", "PostUp", "PreDown", "PostDown"))
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.9.0.1/24\n{hooks}"
+                                  f"[Peer]\nPublicKey = {new_key().public}\nAllowedIPs = 0.0.0.0/0, ::/0\n")
+    before = pair.left.ip("rule"), pair.left.ip("-6", "rule"), pair.left.ip("route", "show", "table", "all")
+    pair.left.run(VPN, "up", path)
+    assert "lookup 51820" in pair.left.ip("rule")
+    assert "default dev " + path.stem in pair.left.ip("route", "show", "table", "51820")
+    assert run("wg", "show", path.stem, "fwmark").stdout.strip() == "0xca6c"
+    run(VPN, "down", path.stem)
+    assert trace.read_text().split() == [word for phase in ("PreUp", "PostUp", "PreDown", "PostDown")
+                                         for word in (phase, path.stem)]
+    assert (pair.left.ip("rule"), pair.left.ip("-6", "rule"), pair.left.ip("route", "show", "table", "all")) == before
+    assert path.stem not in pair.left.interfaces()
+    assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists()
+
+
+def test_save_config(pair: Pair) -> None:
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nSaveConfig = true\nAddress = 10.9.0.1/24\n")
+    daemon = pair.left.start_vpn_file(path)
+    peer = new_key().public
+    daemon.wg("set", "peer", peer, "allowed-ips", "10.9.0.2/32", "persistent-keepalive", "25")
+    assert daemon.stop() == 0
+    saved = path.read_text()
+    assert f"PublicKey = {peer}" in saved and "AllowedIPs = 10.9.0.2/32" in saved and "Address = 10.9.0.1/24" in saved
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# ── What it keeps to itself ──
+
+def process_of(path: pathlib.Path) -> int:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(path))
+        return int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little")
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
+
+
+def test_gives_privileges_away(pair: Pair) -> None:
+    """W5: one capability, none to regain, a filter on system calls in every thread, no core dumps."""
+    daemon = pair.left.start_vpn()
+    assert stat.S_IMODE(daemon.socket_path.stat().st_mode) == 0o600
+    pid = process_of(daemon.socket_path)
+    wait_until(lambda: status_of(pid)["Seccomp"] == "2", "the filter is on")
+    status = status_of(pid)
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == CAP_NET_ADMIN
+    assert int(status["CapBnd"], 16) == 0 and int(status["CapInh"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        assert re.search(r"^Seccomp:\s+2$", (thread / "status").read_text(), re.MULTILINE), thread
+    assert re.search(r"^Max core file size\s+0\s+0\s", pathlib.Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
+
+
+def test_own_user(pair: Pair) -> None:
+    """W5: with `User` it serves as that user, and still takes down what it made."""
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.9.0.1/24\nUser = nobody\n"
+                                  f"[Peer]\nPublicKey = {new_key().public}\nAllowedIPs = 0.0.0.0/0\n")
+    daemon = pair.left.start_vpn_file(path)
+    pid = process_of(daemon.socket_path)
+    wait_until(lambda: status_of(pid)["Seccomp"] == "2", "the filter is on")
+    status = status_of(pid)
+    assert status["Uid"].split()[1] != "0" and int(status["CapEff"], 16) == CAP_NET_ADMIN
+    daemon.wg("set", "peer", new_key().public, "allowed-ips", "10.9.0.7/32")
+    assert daemon.stop() == 0
+    assert "lookup 51820" not in pair.left.ip("rule")
+    assert not daemon.socket_path.exists()
+
+
+def test_warns_of_a_readable_file(pair: Pair) -> None:
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n")
+    path.chmod(0o644)
+    daemon = pair.left.start_vpn_file(path)
+    assert "readable by others" in daemon.log
+
+
+def test_logs_are_json_and_hold_no_key(pair: Pair) -> None:
+    """R5, S5: every event is a line that a program reads; keys and packets are in none."""
+    daemons = [host.start_vpn("--log-format", "json", "--log-level", "debug") for host in (pair.left, pair.right)]
+    tunnel = configure(*daemons)
+    tunnel.check()
+    secrets = [tunnel.left_key.private, tunnel.right_key.private, tunnel.left_key.public]
+    for daemon in daemons:
+        assert daemon.stop() == 0
+        lines = [json.loads(line) for line in daemon.log.splitlines()]
+        assert all(line["interface"] == daemon.interface and line["level"] and line["time"] for line in lines)
+        assert "handshake made" in [line["event"] for line in lines]
+        assert not [secret for secret in secrets if secret in daemon.log]
+
+
+# ── The control socket ──
+
+@pytest.mark.parametrize(("request_text", "answer"), [
+    ("rubbish\n\n", "errno=71\n\n"),
+    ("set=2\n\n", "errno=71\n\n"),
+    ("frobnicate=1\n\n", "errno=71\n\n"),
+    ("x" * 100, "errno=71\n\n"),
+    ("\0" * 100, "errno=71\n\n"),
+    ("set=1\nrubbish\n\n", "errno=-71\n\n"),
+    ("set=1\nlisten_port=70000\n\n", "errno=-22\n\n"),
+    ("set=1\nprivate_key=12\n\n", "errno=-22\n\n"),
+])
+def test_rubbish_gets_an_errno_and_changes_nothing(tunnel: Tunnel, request_text: str, answer: str) -> None:
+    before = tunnel.left.wg("showconf")
+    assert tunnel.left.request(request_text) == answer
+    assert tunnel.left.wg("showconf") == before
+    assert tunnel.left.host.ping("10.9.0.2")
+
+
+def test_a_request_with_one_bad_line_applies_none_of_it(tunnel: Tunnel) -> None:
+    before = tunnel.left.wg("showconf")
+    assert tunnel.left.request("set=1\nlisten_port=51999\nreplace_peers=true\npublic_key=zz\n\n") == "errno=-22\n\n"
+    assert tunnel.left.wg("showconf") == before
+
+
+def test_many_requests_on_one_connection_and_many_connections(tunnel: Tunnel) -> None:
+    assert tunnel.left.request("get=1\n\n" * 1).count("errno=0") == 1
+    held = []
+    for _ in range(200):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(tunnel.left.socket_path))
+        held.append(connection)
+    held[0].sendall(b"get=1\n\nset=1\n\nget=1\n\n")
+    answers = b""
+    held[0].settimeout(10)
+    while answers.count(b"errno=0\n\n") < 3:
+        answers += held[0].recv(65536)
+    for connection in held:
+        connection.close()
+    assert tunnel.left.host.ping("10.9.0.2")
+    wait_until(lambda: tunnel.left.request("get=1\n\n").endswith("errno=0\n\n"), "others are served again")
+
+
+def test_two_thousand_peers_at_once(pair: Pair) -> None:
+    daemon = pair.left.start_vpn()
+    keys = [os.urandom(32) for _ in range(2000)]
+    import base64
+    peers = "".join(f"[Peer]\nPublicKey = {base64.b64encode(key).decode()}\nAllowedIPs = 10.{n // 250}.{n % 250}.0/24\n"
+                    for n, key in enumerate(keys))
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n" + peers)
+    daemon.wg("setconf", path)
+    assert len(daemon.wg("show", "peers").splitlines()) == 2000
+    shown = pair.left.write_config(daemon.wg("showconf"))
+    daemon.wg("syncconf", shown)
+    assert pair.left.write_config(daemon.wg("showconf")).read_text() == shown.read_text()
+
+
+def test_wg_set_every_key(tunnel: Tunnel, tmp_path: pathlib.Path) -> None:
+    """What `wg set` sets, `wg show` shows."""
+    daemon = tunnel.left
+    peer = new_key().public
+    secret = daemon.host.write_config(run("wg", "genpsk").stdout)
+    daemon.wg("set", "listen-port", "51999", "fwmark", "0x77", "peer", peer, "preshared-key", secret, "endpoint",
+              "[2001:db8::9]:7", "persistent-keepalive", "25", "allowed-ips", "10.7.0.0/16,fd07::/64")
+    assert daemon.wg("show", "listen-port").strip() == "51999"
+    assert daemon.wg("show", "fwmark").strip() == "0x77"
+    dump = [line.split("\t") for line in daemon.wg("show", "dump").splitlines() if line.startswith(peer)][0]
+    assert dump[1] == secret.read_text().strip()
+    assert dump[2:4] == ["[2001:db8::9]:7", "10.7.0.0/16,fd07::/64"] and dump[7] == "25"
+    daemon.wg("set", "peer", peer, "remove")
+    assert peer not in daemon.wg("show", "peers")
+    daemon.wg("set", "fwmark", "0")
+    assert daemon.host.ping("10.9.0.2")
+
+
+def test_an_allowed_ip_moves_to_the_peer_that_is_given_it(tunnel: Tunnel) -> None:
+    thief = new_key().public
+    tunnel.left.wg("set", "peer", thief, "allowed-ips", "10.9.0.2/32")
+    shown = dict(line.split("\t") for line in tunnel.left.wg("show", "allowed-ips").splitlines())
+    assert shown[thief] == "10.9.0.2/32" and shown[tunnel.right_key.public] == "fd09::2/128"
+    assert not tunnel.left.host.ping("10.9.0.2")
+    assert tunnel.left.host.ping("fd09::2")
+
+
+# ── Reload ──
+
+def file_pair(pair: Pair) -> tuple[pathlib.Path, Key, Key, Tunnel]:
+    keys = new_key(), new_key()
+    paths = []
+    daemons = []
+    for number, host in ((1, pair.left), (2, pair.right)):
+        paths.append(host.write_config(
+            f"[Interface]\nPrivateKey = {keys[number - 1].private}\nListenPort = {51819 + number}\n"
+            f"Address = 10.9.0.{number}/24, fd09::{number}/64\n[Peer]\nPublicKey = {keys[2 - number].public}\n"
+            f"AllowedIPs = 10.9.0.{3 - number}/32, fd09::{3 - number}/128\nEndpoint = 192.0.2.{3 - number}:{51822 - number}\n"))
+        daemons.append(host.start_vpn_file(paths[-1]))
+    made = Tunnel(daemons[0], daemons[1], keys[0], keys[1])
+    made.check()
+    return paths[0], keys[0], keys[1], made
+
+
+@pytest.mark.parametrize("how", ["verb", "signal"])
+def test_reload_applies_exactly_the_difference(pair: Pair, how: str) -> None:
+    """W4: a new peer, address and route come, an old address goes, and the running session is not touched."""
+    path, _, _, tunnel = file_pair(pair)
+    other = new_key().public
+    handshakes = tunnel.left.handshake_times()
+    text = path.read_text().replace("fd09::1/64", "fd09::9/64")
+    path.write_text(text + f"[Peer]\nPublicKey = {other}\nAllowedIPs = 198.51.100.0/24\n")
+    if how == "verb":
+        pair.left.run(VPN, "reload", tunnel.left.interface)
+    else:
+        tunnel.left.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: other in tunnel.left.wg("show", "peers"), "the new peer is there")
+    assert "198.51.100.0/24" in pair.left.ip("route", "show", "dev", tunnel.left.interface)
+    addresses = pair.left.ip("address", "show", "dev", tunnel.left.interface)
+    assert "fd09::9/64" in addresses and "fd09::1/64" not in addresses and "10.9.0.1/24" in addresses
+    assert tunnel.left.handshake_times()[0] == handshakes[0], "the session went on"
+    assert pair.left.ping("10.9.0.2", count=5)
+    assert tunnel.left.log.count("handshake made") == 1
+    path.write_text(text.replace("fd09::9/64", "fd09::1/64"))
+    pair.left.run(VPN, "reload", path)
+    assert other not in tunnel.left.wg("show", "peers")
+    assert "198.51.100.0/24" not in pair.left.ip("route", "show", "dev", tunnel.left.interface)
+
+
+@pytest.mark.parametrize(("addition", "says"), [
+    ("Nonsense = 1\n", "Nonsense: unknown key"),
+    ("[Peer]\nPublicKey = short\n", "PublicKey: 5 characters where a key has 44"),
+    ("[Peer]\nAllowedIPs = 192.0.2.0/24\n", "PublicKey: missing"),
+])
+def test_reload_with_an_error_keeps_everything(pair: Pair, addition: str, says: str) -> None:
+    path, _, _, tunnel = file_pair(pair)
+    before = tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")
+    path.write_text(path.read_text().replace("10.9.0.1/24", "10.9.0.99/24") + addition)
+    done = pair.left.run(VPN, "reload", path, check=False)
+    assert done.returncode == 1 and says in done.stderr and f"{path}:" in done.stderr and "remedy: " in done.stderr
+    assert (tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")) == before
+    assert pair.left.ping("10.9.0.2")
+
+
+def test_reload_whose_port_is_taken_keeps_everything(pair: Pair) -> None:
+    path, _, _, tunnel = file_pair(pair)
+    with_port = pair.left.start_vpn()
+    with_port.wg("set", "listen-port", "52000")
+    before = tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")
+    path.write_text(path.read_text().replace("51820", "52000").replace("10.9.0.1/24", "10.9.0.99/24"))
+    done = pair.left.run(VPN, "reload", path, check=False)
+    assert done.returncode == 1 and "52000" in done.stderr and "taken" in done.stderr
+    assert (tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")) == before
+
+
+# ── What it survives ──
+
+def test_network_that_goes_and_comes_back(tunnel: Tunnel) -> None:
+    """ENETUNREACH: counted, survived, and the tunnel is back when the network is."""
+    left = tunnel.left.host
+    left.ip("link", "set", "link0", "down")
+    assert not left.ping("10.9.0.2")
+    assert tunnel.left.counter("send_unreachable") > 0
+    left.ip("link", "set", "link0", "up")
+    left.wait_ping("10.9.0.2")
+
+
+def test_firewall_that_forbids_and_allows_again(tunnel: Tunnel) -> None:
+    """EPERM from send: counted, survived."""
+    left = tunnel.left.host
+    left.run("nft", "add table inet no; add chain inet no out { type filter hook output priority 0; }; "
+                    "add rule inet no out udp dport 51821 reject")
+    left.run("nft", "add rule inet no out udp dport 51821 drop")
+    assert not left.ping("10.9.0.2")
+    assert tunnel.left.counter("send_refused") > 0
+    left.run("nft", "delete table inet no")
+    left.wait_ping("10.9.0.2")
+
+
+def test_path_mtu_smaller_than_the_packets(tunnel: Tunnel) -> None:
+    """The outer packets are larger than the link: fragmented, as WireGuard's are, not lost."""
+    for host in (tunnel.left.host, tunnel.right.host):
+        host.ip("link", "set", "link0", "mtu", "1300")
+    assert tunnel.left.host.run("ping", "-c", "3", "-i", "0.05", "-s", "1392", "10.9.0.2").returncode == 0
+
+
+# ── Bad input at the start ──
+
+def refused(host: Host, text: str, says: str) -> None:
+    """The file is refused with one line that says so, and nothing is left behind."""
+    path = host.write_config(text)
+    before = host.interfaces()
+    done = host.try_vpn_file(path)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("2")]  # log lines begin with the year
+    assert len(lines) == 1 and lines[0].startswith("vpn: ") and says in lines[0] and "remedy: " in lines[0], done.stderr
+    assert host.interfaces() == before
+    assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists()
+
+
+GOOD = "[Interface]\nPrivateKey = {key}\n"
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (GOOD + "Colour = red\n", ":3: Colour: unknown key"),
+    ("[Interface]\nPrivateKey = abc\n", ":2: PrivateKey: 3 characters where a key has 44"),
+    ("[Interface]\nListenPort = 1\n", ": PrivateKey: missing"),
+    (GOOD + "[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.5/16\n", ":5: AllowedIPs: '10.0.0.5/16' has bits beyond"),
+    (GOOD + "Address = 10.0.0.1/64\n", ":3: Address: '10.0.0.1/64': the prefix length of an IPv4 address is 0 to 32"),
+    (GOOD + "[Peer]\nPublicKey = {peer}\n[Peer]\nPublicKey = {peer}\n", ":5: PublicKey: the peer at line 3 has this key too"),
+    (GOOD + "[Peer]\nPublicKey = {peer}\nEndpoint = nowhere.invalid:1\n", ":5: Endpoint: 'nowhere.invalid:1' does not resolve"),
+    (GOOD + "User = nobody-of-this-name\n", "User: there is no user 'nobody-of-this-name'"),
+    (GOOD + "PreUp = exit 3\n", "the command 'exit 3' failed: exit status 3"),
+    (GOOD + "PostUp = exit 4\n", "the command 'exit 4' failed: exit status 4"),
+])
+def test_bad_file_is_refused(pair: Pair, text: str, says: str) -> None:
+    refused(pair.left, text.format(key=new_key().private, peer=new_key().public), says)
+
+
+def test_taken_port_is_refused(pair: Pair) -> None:
+    pair.left.start_vpn().wg("set", "listen-port", "52001")
+    refused(pair.left, GOOD.format(key=new_key().private) + "ListenPort = 52001\n",
+            ":3: ListenPort: UDP port 52001 (IPv4) is taken by another program")
+
+
+def test_taken_interface_is_refused(pair: Pair) -> None:
+    name = unique_name()
+    pair.left.ip("link", "add", name, "type", "bridge")
+    path = pair.left.write_config(GOOD.format(key=new_key().private), name)
+    done = pair.left.try_vpn_file(path)
+    assert done.returncode == 1 and f"{name}: an interface of this name exists already; remedy: " in done.stderr
+    assert name in pair.left.interfaces(), "it was another's"
+
+
+def test_second_daemon_for_an_interface_is_refused(pair: Pair) -> None:
+    daemon = pair.left.start_vpn()
+    done = pair.right.run(VPN, "daemon", "--interface", daemon.interface, check=False)
+    assert done.returncode == 1 and "another daemon serves this interface; remedy: " in done.stderr
+    assert daemon.answers() and daemon.interface not in pair.right.interfaces()
+
+
+def test_routes_that_exist_are_refused_and_nothing_stays(pair: Pair) -> None:
+    pair.left.ip("route", "add", "198.51.100.0/24", "dev", "link0")
+    text = GOOD + "Address = 10.9.0.1/24\n[Peer]\nPublicKey = {peer}\nAllowedIPs = 203.0.113.0/24, 198.51.100.0/24\n"
+    refused(pair.left, text.format(key=new_key().private, peer=new_key().public),
+            "add route 198.51.100.0/24: table 254 has one already")
+    assert "203.0.113.0" not in pair.left.ip("route")
+
+
+def test_missing_and_unreadable_files_are_refused(pair: Pair) -> None:
+    done = pair.left.run(VPN, "daemon", "/nonexistent/wg9.conf", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "vpn: /nonexistent/wg9.conf: cannot be read: No such file or directory; remedy: check the path\n"
+    path = pair.left.write_config(GOOD.format(key=new_key().private))
+    done = pair.left.run("setpriv", "--reuid=65534", "--clear-groups", VPN, "daemon", path, check=False)
+    assert done.returncode == 1 and "Permission denied; remedy: " in done.stderr
+
+
+def test_without_cap_net_admin_is_refused(pair: Pair) -> None:
+    """M1.2: without CAP_NET_ADMIN the error says what is needed."""
+    path = pair.left.write_config(GOOD.format(key=new_key().private))
+    done = pair.left.run("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", VPN, "daemon", path, check=False)
+    assert done.returncode == 1 and "creating an interface needs CAP_NET_ADMIN; remedy: run as root" in done.stderr
+
+
+def test_without_dev_net_tun_is_refused(pair: Pair) -> None:
+    path = pair.left.write_config(GOOD.format(key=new_key().private))
+    done = pair.left.run("unshare", "-m", "sh", "-c", f"mount -t tmpfs none /dev/net && exec {VPN} daemon {path}", check=False)
+    assert done.returncode == 1 and "/dev/net/tun: no TUN driver in this system; remedy: load it with 'modprobe tun'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["daemon"], ["daemon", "a", "--interface", "b"], ["frobnicate"], ["down"]])
+def test_wrong_command_line_is_exit_2(words: list[str]) -> None:
+    assert run(VPN, *words, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["daemon", "--interface", "a b"], "not an interface name"),
+    (["daemon", "--interface", "x", "--log-level", "loud"], "'loud' is not a level"),
+    (["daemon", "/etc/hostname"], "the file's name does not give an interface's name"),
+    (["down", "nobody0"], "nobody0: no daemon serves this interface; remedy: start it with 'vpn up nobody0'"),
+    (["reload", "nobody0"], "no daemon serves this interface"),
+])
+def test_wrong_argument_is_exit_1(words: list[str], says: str) -> None:
+    done = run(VPN, *words, check=False)
+    assert done.returncode == 1 and says in done.stderr and "remedy: " in done.stderr
