@@ -240,7 +240,8 @@ void Run::recover() {
   }
   world_.run_for(1s);
   for (const Tunnel& tunnel : tunnels_) {
-    for (const auto& [from, to] : {std::pair(tunnel.a, tunnel.b), std::pair(tunnel.b, tunnel.a)}) {
+    for (const bool forward : {true, false}) {
+      const NodeId from = forward ? tunnel.a : tunnel.b, to = forward ? tunnel.b : tunnel.a;
       const auto is_ours = [&](PacketId id) {
         return world_.packet(id).from == from && world_.packet(id).to == to;
       };
