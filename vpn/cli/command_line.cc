@@ -37,6 +37,8 @@ std::unique_ptr<CLI::App> make_app(Action& chosen) {
   app->set_version_flag("--version", "vpn " + std::string(version()), "Show the version and end");
   app->get_formatter()->column_width(34);
   add_daemon_verbs(*app, chosen);
+  add_show_verb(*app, chosen);
+  add_watch_verb(*app, chosen);
   add_genkey_verb(*app, chosen);
   add_pubkey_verb(*app, chosen);
   add_genpsk_verb(*app, chosen);

@@ -4,23 +4,12 @@
 
 #include <map>
 
-#include "vpn/crypto/x25519.h"
+#include "vpn/cli/keys.h"
 
 namespace vpn::cli {
-namespace {
-
-std::optional<PublicKey> own_public_key(const config::InterfaceConfig& interface) {
-  if (!interface.private_key) return std::nullopt;
-  Secret<32> clamped = *interface.private_key;
-  crypto::clamp(clamped.mutable_view());
-  return crypto::derive_public_key(clamped.view());
-}
-
-}  // namespace
-
 std::vector<Error> review_config(const config::Config& config, const std::string& file) {
   std::vector<Error> warnings;
-  const auto own_key = own_public_key(config.interface);
+  const auto own_key = public_key_of(config.interface.private_key);
   if (!own_key) {
     warnings.push_back({file, 0, "PrivateKey", "missing: nothing can be sent or received",
                         "add the key to [Interface], or set it once the interface is up"});

@@ -20,6 +20,13 @@ Secret<32> make_preshared_key() noexcept {
   return key;
 }
 
+std::optional<PublicKey> public_key_of(const std::optional<Secret<32>>& private_key) {
+  if (!private_key || private_key->is_zero()) return std::nullopt;
+  Secret<32> clamped = *private_key;
+  crypto::clamp(clamped.mutable_view());
+  return crypto::derive_public_key(clamped.view());
+}
+
 SecretText to_secret_base64(const Secret<32>& key) {
   return SecretText(config::to_base64(key.view()));
 }

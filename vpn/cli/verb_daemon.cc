@@ -3,10 +3,10 @@
 #include <memory>
 #include <string>
 
+#include "vpn/cli/control_client.h"
 #include "vpn/cli/verbs.h"
 #include "vpn/config/text.h"
 #include "vpn/daemon/config_file.h"
-#include "vpn/daemon/control_client.h"
 #include "vpn/daemon/daemon.h"
 
 namespace vpn::cli {
@@ -105,7 +105,10 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   CLI::App* const down = app.add_subcommand("down", "Take a tunnel down, with all it changed on the host");
   down->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
   down->callback([arguments, &chosen] {
-    chosen = [arguments](Io& io) { return on_interface(arguments->interface, io, daemon::stop_daemon); };
+    chosen = [arguments](Io& io) {
+      return on_interface(arguments->interface, io,
+                          [](const std::string& name) { return ControlClient().stop(name); });
+    };
   });
 
   CLI::App* const reload = app.add_subcommand("reload", "Apply what changed in a running tunnel's file");
@@ -113,7 +116,7 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   reload->callback([arguments, &chosen] {
     chosen = [arguments](Io& io) {
       return on_interface(arguments->interface, io,
-                          [](const std::string& name) { return daemon::ask_daemon(name, "reload=1\n\n"); });
+                          [](const std::string& name) { return ControlClient().reload(name); });
     };
   });
 }

@@ -35,7 +35,7 @@ int run_pubkey(Io& io) {
                                     : std::to_string(text.size()) + " characters where a key has 44";
     return report_error({"standard input", 0, "", problem, "give a private key, as 'vpn genkey' prints"}, io);
   }
-  Secret<32> clamped = *key;
+  Secret<32> clamped = *key;  // zeros are a private key here, as for 'wg pubkey'
   crypto::clamp(clamped.mutable_view());
   io.out << config::to_base64(crypto::derive_public_key(clamped.view()).bytes) << "\n";
   return kFine;

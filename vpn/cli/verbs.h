@@ -39,6 +39,8 @@ void add_genkey_verb(CLI::App& app, Action& chosen);
 void add_pubkey_verb(CLI::App& app, Action& chosen);
 void add_genpsk_verb(CLI::App& app, Action& chosen);
 void add_check_verb(CLI::App& app, Action& chosen);
+void add_show_verb(CLI::App& app, Action& chosen);
+void add_watch_verb(CLI::App& app, Action& chosen);
 // daemon, up, down, reload.
 void add_daemon_verbs(CLI::App& app, Action& chosen);
 
