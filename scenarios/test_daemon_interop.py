@@ -3,6 +3,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemon_support import (VPN_WIREGUARD, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
-                            new_key, run, unique_name, wait_until)
+                            new_key, new_preshared_key, run, unique_name, wait_until)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -73,8 +74,8 @@ def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str]) -> None:
     tunnel.check()
     pair.right.begin("iperf3", "-s")
     wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
-    for options in ([], ["-R"], ["-u", "-b", "20M", "-l", "1300"]):
-        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "--connect-timeout", "5000", *options)
+    for options in ("", "-R", "-u -b 20M -l 1300"):
+        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "--connect-timeout", "5000", *options.split())
         assert "iperf Done." in done.stdout
 
 
@@ -92,6 +93,18 @@ def test_offloads_off_carry_the_same(pair: Pair, tmp_path: pathlib.Path) -> None
     pair.left.wait_ping("10.9.0.2")
     assert "tun_offload=off\nudp_offload=off\n" in daemons[0].request("get=1\n\n")
     assert transfer_keeps_hash(pair.left, pair.right, "10.9.0.2", tmp_path)
+
+
+def test_runs_that_the_kernel_refuses_go_one_by_one(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """The link is smaller than the datagrams, so that no segmented send can succeed: the offload switches itself off, and not a
+    byte is lost."""
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    tunnel.check()
+    for host in (pair.left, pair.right):
+        host.ip("link", "set", "link0", "mtu", "1300")
+    assert transfer_keeps_hash(pair.left, pair.right, "10.9.0.2", tmp_path)
+    assert "udp_offload=gro\n" in tunnel.left.request("get=1\n\n")
+    assert tunnel.left.counter("send_too_large") == 0
 
 
 @pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
@@ -182,3 +195,41 @@ def test_outer_traffic_class(pair: Pair, tmp_path: pathlib.Path) -> None:
     assert (148, 0x88) in seen and (92, 0x88) in seen
     assert (128, 0x02) in seen
     assert not {tos for length, tos in seen if length == 128} - {0x02}
+
+
+def test_wrong_preshared_key_is_told(pair: Pair) -> None:
+    """M3.3: a handshake that fails says so, and why, at both ends; nothing crashes, nothing passes."""
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn(), preshared=False)
+    secret = pair.left.write_config(new_preshared_key())
+    tunnel.left.wg("set", "peer", tunnel.right_key.public, "preshared-key", secret)
+    assert not pair.left.ping("10.9.0.2")
+    wait_until(lambda: "handshake failed" in tunnel.left.log, "the failure is told")
+    assert tunnel.left.counter("drop_handshake_auth") > 0
+    tunnel.left.wg("set", "peer", tunnel.right_key.public, "preshared-key", "/dev/null")
+    tunnel.check()
+
+
+def test_name_is_resolved_again_when_the_peer_goes_silent(pair: Pair) -> None:
+    """The peer moved, and its name with it: the daemon asks again, and finds it."""
+    folder = pathlib.Path("/etc/netns") / pair.left.name  # `ip netns exec` lays it over /etc
+    folder.mkdir(parents=True)
+    try:
+        hosts = folder / "hosts"
+        hosts.write_text("192.0.2.2 peer.test\n")
+        keys = new_key(), new_key()
+        right = pair.right.start_vpn()
+        right.wg("set", "private-key", pair.right.write_config(keys[1].private), "listen-port", "51821", "peer",
+                 keys[0].public, "allowed-ips", "10.9.0.1/32")
+        give_addresses(right, 2)
+        left = pair.left.start_vpn_file(pair.left.write_config(
+            f"[Interface]\nPrivateKey = {keys[0].private}\nAddress = 10.9.0.1/24\n[Peer]\nPublicKey = {keys[1].public}\n"
+            "AllowedIPs = 10.9.0.2/32\nEndpoint = peer.test:51821\n"))
+        pair.left.wait_ping("10.9.0.2")
+        pair.right.ip("address", "delete", "192.0.2.2/24", "dev", "link0")
+        pair.right.ip("address", "add", "192.0.2.55/24", "dev", "link0")
+        hosts.write_text("192.0.2.55 peer.test\n")
+        pair.left.wait_ping("10.9.0.2", deadline=60)
+        assert "peer went silent" in left.log and "endpoint resolved" in left.log
+        assert "192.0.2.55:51821" in left.wg("show", "endpoints")
+    finally:
+        shutil.rmtree(folder)

@@ -149,7 +149,7 @@ def test_warns_of_a_readable_file(pair: Pair) -> None:
 def test_logs_are_json_and_hold_no_key(pair: Pair) -> None:
     """R5, S5: every event is a line that a program reads; keys and packets are in none."""
     daemons = [host.start_vpn("--log-format", "json", "--log-level", "debug") for host in (pair.left, pair.right)]
-    tunnel = configure(*daemons)
+    tunnel = configure(daemons[0], daemons[1])
     tunnel.check()
     secrets = [tunnel.left_key.private, tunnel.right_key.private, tunnel.left_key.public]
     for daemon in daemons:
