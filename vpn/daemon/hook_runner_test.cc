@@ -1,0 +1,70 @@
+#include "vpn/daemon/hook_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace vpn::daemon {
+namespace {
+
+config::Hooks hooks_of(std::vector<std::string> config::Hooks::*phase, std::vector<std::string> commands) {
+  config::Hooks hooks;
+  hooks.*phase = std::move(commands);
+  return hooks;
+}
+
+class HookRunnerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) / ("hooks" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::string note(const std::string& text) const {
+    return "echo " + text + " >> " + (folder_ / "notes").string();
+  }
+  [[nodiscard]] std::string notes() const {
+    std::ostringstream text;
+    text << std::ifstream(folder_ / "notes").rdbuf();
+    return text.str();
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(HookRunnerTest, RunsAPhasesCommandsInOrderWithTheInterfacesName) {
+  config::Hooks hooks = hooks_of(&config::Hooks::pre_up, {note("first %i"), note("second %i%i")});
+  hooks.post_down = {note("never")};
+  HookRunner runner(hooks, "wg0");
+  EXPECT_TRUE(runner.run(HookPhase::kPreUp).has_value());
+  EXPECT_TRUE(runner.run(HookPhase::kPostUp).has_value()) << "nothing to run";
+  EXPECT_EQ(notes(), "first wg0\nsecond wg0wg0\n");
+}
+
+TEST_F(HookRunnerTest, TheFirstFailureEndsThePhaseAndIsNamed) {
+  HookRunner runner(hooks_of(&config::Hooks::pre_down, {"exit 7", note("after")}), "wg0");
+  const auto ran = runner.run(HookPhase::kPreDown);
+  ASSERT_FALSE(ran.has_value());
+  EXPECT_THAT(ran.error().to_string(), testing::HasSubstr("the command 'exit 7' failed: exit status 7"));
+  EXPECT_EQ(notes(), "");
+}
+
+TEST_F(HookRunnerTest, ASignalIsAFailure) {
+  HookRunner runner(hooks_of(&config::Hooks::pre_up, {"kill -9 $$"}), "wg0");
+  const auto ran = runner.run(HookPhase::kPreUp);
+  ASSERT_FALSE(ran.has_value());
+  EXPECT_THAT(ran.error().to_string(), testing::HasSubstr("exit status 137"));
+}
+
+TEST_F(HookRunnerTest, GoesOnAfterLettingGoOfTheTerminal) {
+  HookRunner runner(hooks_of(&config::Hooks::post_down, {note("still")}), "wg0");
+  runner.let_go_of_terminal();
+  EXPECT_TRUE(runner.run(HookPhase::kPostDown).has_value());
+  EXPECT_EQ(notes(), "still\n");
+}
+
+}  // namespace
+}  // namespace vpn::daemon

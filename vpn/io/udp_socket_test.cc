@@ -1,0 +1,162 @@
+#include "vpn/io/udp_socket.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <array>
+#include <vector>
+
+namespace vpn::io {
+namespace {
+
+struct Datagram {
+  std::vector<uint8_t> bytes;
+  UdpPath path;
+  uint8_t tos = 0;
+};
+
+// Everything that arrives until `count` datagrams did, or nothing more comes.
+std::vector<Datagram> receive(UdpSocket& socket, size_t count) {
+  std::vector<Datagram> datagrams;
+  while (datagrams.size() < count) {
+    pollfd waiting{socket.fd(), POLLIN, 0};
+    if (poll(&waiting, 1, 5000) != 1) break;
+    for (const ReceivedRun& run : socket.receive_batch()) {
+      for (size_t at = 0; at < run.bytes.size(); at += run.segment_bytes) {
+        const BytesView one = run.bytes.subspan(at, std::min(run.segment_bytes, run.bytes.size() - at));
+        datagrams.push_back({{one.begin(), one.end()}, run.path, run.tos});
+      }
+    }
+  }
+  return datagrams;
+}
+
+IpAddress loopback(IpFamily family) {
+  return *IpAddress::parse(family == IpFamily::kIpv4 ? "127.0.0.1" : "::1");
+}
+
+// Two sockets on the loopback interface; skips the test where the host lacks the family.
+class UdpSocketTest : public testing::TestWithParam<IpFamily> {
+ protected:
+  void SetUp() override {
+    auto sender = UdpSocket::open({.family = GetParam()});
+    if (!sender && sender.error().remedy.empty()) GTEST_SKIP() << "by design: no such address family here";
+    auto receiver = UdpSocket::open({.family = GetParam()});
+    ASSERT_TRUE(sender && receiver);
+    sender_.emplace(std::move(*sender));
+    receiver_.emplace(std::move(*receiver));
+    to_.remote = {loopback(GetParam()), receiver_->port(), 0};
+  }
+  void TearDown() override { ASSERT_FALSE(HasFailure()); }
+
+  std::optional<UdpSocket> sender_, receiver_;
+  UdpPath to_;
+};
+
+std::vector<uint8_t> counting_bytes(size_t count) {
+  std::vector<uint8_t> bytes(count);
+  for (size_t index = 0; index < count; ++index) bytes[index] = static_cast<uint8_t>(index * 31 / 7);
+  return bytes;
+}
+
+TEST_P(UdpSocketTest, CarriesARunWithAShorterLastDatagram) {
+  const auto bytes = counting_bytes(10 * 1000 + 500);
+  const SendRun run{to_, 0, bytes, 1000};
+  sender_->send_batch({&run, 1});
+  const auto datagrams = receive(*receiver_, 11);
+  ASSERT_EQ(datagrams.size(), 11u);
+  std::vector<uint8_t> joined;
+  for (const Datagram& one : datagrams) joined.insert(joined.end(), one.bytes.begin(), one.bytes.end());
+  EXPECT_EQ(joined, bytes);
+  EXPECT_EQ(datagrams[10].bytes.size(), 500u);
+  EXPECT_EQ(sender_->counts().sent, 11u);
+}
+
+TEST_P(UdpSocketTest, CarriesMoreRunsThanOneSystemCallTakes) {
+  const auto bytes = counting_bytes(200);
+  std::vector<SendRun> runs;
+  for (size_t length = 1; length <= 150; ++length)
+    runs.push_back({to_, 0, BytesView(bytes).first(length), length});
+  sender_->send_batch(runs);
+  const auto datagrams = receive(*receiver_, 150);
+  ASSERT_EQ(datagrams.size(), 150u);
+  for (size_t index = 0; index < 150; ++index)
+    EXPECT_EQ(datagrams[index].bytes.size(), index + 1) << "in order";
+}
+
+TEST_P(UdpSocketTest, TellsTheTrafficClassAndBothAddresses) {
+  const auto bytes = counting_bytes(10);
+  const SendRun runs[] = {{to_, 0x88, bytes, 10}, {to_, 2, bytes, 10}, {to_, 0, bytes, 10}};
+  sender_->send_batch(runs);
+  const auto datagrams = receive(*receiver_, 3);
+  ASSERT_EQ(datagrams.size(), 3u);
+  EXPECT_EQ(datagrams[0].tos, 0x88);
+  EXPECT_EQ(datagrams[1].tos, 2);
+  EXPECT_EQ(datagrams[2].tos, 0);
+  EXPECT_EQ(datagrams[0].path.remote, (UdpAddress{loopback(GetParam()), sender_->port(), 0}));
+  EXPECT_EQ(datagrams[0].path.local, loopback(GetParam()));
+}
+
+TEST_P(UdpSocketTest, AnEmptyDatagramIsOne) {
+  const SendRun run{to_, 0, {}, 0};
+  sender_->send_batch({&run, 1});
+  pollfd waiting{receiver_->fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&waiting, 1, 5000), 1);
+  const auto runs = receiver_->receive_batch();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(runs[0].bytes.empty());
+}
+
+TEST_P(UdpSocketTest, ReceivesTheLongestDatagram) {
+  auto plain = UdpSocket::open({.family = GetParam(), .offload = false});
+  ASSERT_TRUE(plain.has_value());
+  const auto bytes = counting_bytes(65507 - 20);
+  const SendRun run{to_, 0, bytes, bytes.size()};
+  plain->send_batch({&run, 1});
+  const auto datagrams = receive(*receiver_, 1);
+  ASSERT_EQ(datagrams.size(), 1u);
+  EXPECT_EQ(datagrams[0].bytes, bytes);
+}
+
+TEST_P(UdpSocketTest, WithoutOffloadCarriesTheSame) {
+  auto plain = UdpSocket::open({.family = GetParam(), .offload = false});
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_FALSE(plain->segments() || plain->coalesces());
+  const auto bytes = counting_bytes(3500);
+  const SendRun run{to_, 0, bytes, 1000};
+  plain->send_batch({&run, 1});
+  EXPECT_EQ(receive(*receiver_, 4).size(), 4u);
+}
+
+TEST_P(UdpSocketTest, ASourceAddressThatIsGoneDoesNotKeepItFromSending) {
+  const auto bytes = counting_bytes(10);
+  SendRun run{to_, 0, bytes, 10};
+  run.path.local = *IpAddress::parse(GetParam() == IpFamily::kIpv4 ? "203.0.113.77" : "2001:db8::77");
+  sender_->send_batch({&run, 1});
+  ASSERT_EQ(receive(*receiver_, 1).size(), 1u);
+  EXPECT_EQ(sender_->counts().sent, 1u);
+}
+
+TEST_P(UdpSocketTest, CountsWhatCannotBeSent) {
+  const std::vector<uint8_t> bytes(70'000);
+  const SendRun run{to_, 0, bytes, bytes.size()};
+  sender_->send_batch({&run, 1});
+  EXPECT_EQ(sender_->counts().too_large, 1u);
+  EXPECT_EQ(sender_->counts().sent, 0u);
+}
+
+TEST_P(UdpSocketTest, ATakenPortIsAnErrorWithItsNumber) {
+  const auto second = UdpSocket::open({.family = GetParam(), .port = receiver_->port()});
+  ASSERT_FALSE(second.has_value());
+  EXPECT_THAT(second.error().to_string(), testing::HasSubstr(std::to_string(receiver_->port())));
+  EXPECT_THAT(second.error().to_string(), testing::HasSubstr("taken by another program; remedy: "));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, UdpSocketTest, testing::Values(IpFamily::kIpv4, IpFamily::kIpv6),
+                         [](const auto& family) {
+                           return family.param == IpFamily::kIpv4 ? "Ipv4" : "Ipv6";
+                         });
+
+}  // namespace
+}  // namespace vpn::io
