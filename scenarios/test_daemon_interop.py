@@ -217,16 +217,23 @@ def test_name_is_resolved_again_when_the_peer_goes_silent(pair: Pair) -> None:
         hosts = folder / "hosts"
         hosts.write_text("192.0.2.2 peer.test\n")
         keys = new_key(), new_key()
-        right = pair.right.start_vpn()
-        right.wg("set", "private-key", pair.right.write_config(keys[1].private), "listen-port", "51821", "peer",
-                 keys[0].public, "allowed-ips", "10.9.0.1/32")
-        give_addresses(right, 2)
+
+        def start_right() -> Daemon:
+            right = pair.right.start_vpn()
+            right.wg("set", "private-key", pair.right.write_config(keys[1].private), "listen-port", "51821", "peer",
+                     keys[0].public, "allowed-ips", "10.9.0.1/32")
+            give_addresses(right, 2)
+            return right
+
+        right = start_right()
         left = pair.left.start_vpn_file(pair.left.write_config(
             f"[Interface]\nPrivateKey = {keys[0].private}\nAddress = 10.9.0.1/24\n[Peer]\nPublicKey = {keys[1].public}\n"
             "AllowedIPs = 10.9.0.2/32\nEndpoint = peer.test:51821\n"))
         pair.left.wait_ping("10.9.0.2")
+        right.stop()
         pair.right.ip("address", "delete", "192.0.2.2/24", "dev", "link0")
         pair.right.ip("address", "add", "192.0.2.55/24", "dev", "link0")
+        start_right()  # it does not know where the other is, so it cannot call first
         hosts.write_text("192.0.2.55 peer.test\n")
         pair.left.wait_ping("10.9.0.2", deadline=60)
         assert "peer went silent" in left.log and "endpoint resolved" in left.log

@@ -227,6 +227,7 @@ void Daemon::after_round() {
 }
 
 void Daemon::stop(std::string_view why) {
+  if (std::exchange(ending_, true)) return;
   log_.info("ending", {{"reason", std::string(why)}});
   loop_->stop();
 }

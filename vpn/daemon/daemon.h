@@ -82,6 +82,7 @@ class Daemon {
   std::unique_ptr<host::LinkMonitor> link_monitor_;
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
+  bool ending_ = false;
   bool interface_gone_ = false;
   bool serving_ = false;  // start() succeeded, so that the hooks of going down are due
 };

@@ -10,7 +10,6 @@ namespace vpn::daemon {
 namespace {
 
 constexpr size_t kVisitsKept = 8;
-constexpr char kVersion[] = "0.1.0";
 
 crypto::Suite to_suite(config::Cipher cipher) noexcept {
   return cipher == config::Cipher::kAes256Gcm ? crypto::Suite::kAes256Gcm : crypto::Suite::kChaCha20Poly1305;
@@ -87,7 +86,7 @@ void Device::run_inbound(io::UdpSocket& socket) {
 void Device::drain_transmits(Now now) {
   while (const auto transmit = node_.poll_transmit(now)) {
     const BytesView datagram = transmit->datagram;
-    if (queue_.room() < datagram.size()) queue_.flush();
+    if (!queue_.has_room(1, datagram.size())) queue_.flush();
     copy_bytes(datagram, queue_.reserve(datagram.size()));
     queue_.append(transmit->to, transmit->tos, datagram.size());
   }
@@ -183,7 +182,7 @@ config::DeviceReport Device::report() const {
   report.private_key = node_.private_key();
   report.listen_port = sockets_.port();
   report.fwmark = fwmark_;
-  report.version = kVersion;
+  report.version = VPN_VERSION;
   report.tun_offload = tun_.features().to_string();
   report.udp_offload = sockets_.offload_text();
   for (size_t index = 0; index < core::kDropCount; ++index) {

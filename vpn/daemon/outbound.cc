@@ -77,7 +77,7 @@ void Outbound::take_super_packet(const offload::Segmenter& segmenter, BytesView 
 // together.
 template <typename SizeOf, typename Write>
 void Outbound::send(BytesView ip_header, size_t count, SizeOf size_of, Write write, Now now) {
-  if (queue_.room() < kLongestChunk) flush();
+  if (!queue_.has_room(count, kLongestChunk)) flush();
   const auto ip = wire::parse_ip_packet(ip_header);
   size_t datagram_bytes = 0;
   bool fits = ip.has_value();
@@ -124,7 +124,7 @@ void Outbound::stage(size_t count, SizeOf size_of, Write write, Now now) {
     const MutableBytes out = MutableBytes(staging_buffer_).subspan(io::TunDevice::kLongestPacket);
     const auto sent = node_.send_packet(packet, out, now);
     if (!sent || !*sent) continue;
-    if (queue_.room() < (*sent)->datagram.size()) flush();
+    if (!queue_.has_room(1, (*sent)->datagram.size())) flush();
     copy_bytes((*sent)->datagram, queue_.reserve((*sent)->datagram.size()));
     queue_.append((*sent)->to, (*sent)->tos, (*sent)->datagram.size());
   }

@@ -1,9 +1,9 @@
 #include "vpn/daemon/send_queue.h"
 
+#include "vpn/base/check.h"
+
 namespace vpn::daemon {
 namespace {
-
-constexpr size_t kMaxRuns = 256;
 
 io::UdpPath to_path(const core::Endpoint& endpoint) noexcept {
   return {endpoint.remote, endpoint.local, endpoint.interface_index};
@@ -29,10 +29,8 @@ void SendQueue::append(const core::Endpoint& to, uint8_t tos, size_t bytes) noex
       return;
     }
   }
-  if (runs_.size() == kMaxRuns) {
-    sockets_.send_batch(runs_);
-    runs_.clear();  // the arena stays in use until flush(): the caller may still be writing into it
-  }
+  // Sending here instead could send what is queued but not sealed yet.
+  VPN_CHECK(runs_.size() < kMaxRuns);
   runs_.push_back({to_path(to), tos, datagram, bytes});
   last_run_open_ = bytes > 0;
 }

@@ -13,12 +13,16 @@ namespace vpn::daemon {
 class SendQueue {
  public:
   static constexpr size_t kArenaBytes = 512 * 1024;  // holds several super-packets' datagrams
+  static constexpr size_t kMaxRuns = 256;
 
   // `sockets` must outlive the queue.
   explicit SendQueue(UdpPair& sockets);
 
-  [[nodiscard]] size_t room() const noexcept { return arena_.size() - used_; }
-  // The next `bytes` of the arena to write a datagram into, valid until flush(); room() has been asked.
+  // Whether so many datagrams of together so many bytes may be appended before the next flush().
+  [[nodiscard]] bool has_room(size_t datagrams, size_t bytes) const noexcept {
+    return arena_.size() - used_ >= bytes && kMaxRuns - runs_.size() >= datagrams;
+  }
+  // The next `bytes` of the arena to write a datagram into, valid until flush(); has_room() has been asked.
   [[nodiscard]] MutableBytes reserve(size_t bytes) noexcept {
     return MutableBytes(arena_).subspan(used_, bytes);
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sodium.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,8 +16,10 @@ constexpr size_t kHexBytes = 2 * sizeof(StateFile::Stamp);
 
 StateFile::StateFile(const std::string& interface) {
   mkdir(kFolder, 0700);
-  fd_ = io::UniqueFd(
-      open((std::string(kFolder) + "/" + interface + ".state").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const std::string path = std::string(kFolder) + "/" + interface + ".state";
+  fd_ = io::UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // Another network namespace may have an interface of the same name.
+  if (fd_.is_open() && flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) fd_.reset();
 }
 
 std::optional<StateFile::Stamp> StateFile::read() const {

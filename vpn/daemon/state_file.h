@@ -15,7 +15,8 @@ class StateFile {
  public:
   using Stamp = std::array<uint8_t, 12>;
 
-  // Opens (and creates) the file; stays without one where the folder cannot be written.
+  // Opens (and creates) the file; stays without one where the folder cannot be written or another
+  // daemon holds the file.
   explicit StateFile(const std::string& interface);
 
   [[nodiscard]] bool is_kept() const noexcept { return fd_.is_open(); }

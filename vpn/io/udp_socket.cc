@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMessageBytes = 65536;
 constexpr size_t kSendBatch = 64;
 constexpr size_t kControlBytes = 256;
+constexpr int kErrorsTakenOff = 16;
 constexpr int kSocketBufferBytes = 4 << 20;
 // A run refused this often in a row, while its datagrams go one by one, will always be.
 constexpr unsigned kRefusalsUntilOff = 16;
@@ -196,11 +197,12 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
     message.msg_control = storage.control.data();
     message.msg_controllen = storage.control.size();
   }
-  int got = 0;
-  do {
+  // An ICMP error that waits on the socket is taken off by the call that reports it.
+  int got = -1;
+  for (int attempt = 0; attempt < kErrorsTakenOff && got < 0; ++attempt) {
     got = recvmmsg(fd(), buffers.messages.data(), kReceiveBatch, MSG_DONTWAIT, nullptr);
-  } while (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK &&
-           errno != EBADF);  // an ICMP error waiting: take it off
+    if (got < 0 && errno == EAGAIN) break;
+  }
   if (got <= 0) return {};
   for (size_t index = 0; index < static_cast<size_t>(got); ++index) {
     msghdr& message = buffers.messages[index].msg_hdr;
