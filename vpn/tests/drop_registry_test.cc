@@ -111,13 +111,10 @@ Bytes data_message(Pair& pair) {
   return pair.a.take().bytes;
 }
 
-Outcome drive(Drop drop) {
-  NodeOptions options;
-  options.handshakes_per_second = 1;  // so that load does not pass
-  Pair pair(crypto::Suite::kChaCha20Poly1305, options);
+// What is dropped before any key is used.
+Outcome drive_before_keys(Pair& pair, Drop drop) {
   const auto now = [&pair] { return pair.now(); };
   const auto at_b = [&](Bytes bytes) { return receive(pair.b, drop, endpoint(1), std::move(bytes), now()); };
-
   switch (drop) {
     case Drop::kUnknownType:
       return at_b(Bytes(40, 9));
@@ -153,6 +150,16 @@ Outcome drive(Drop drop) {
       copy_bytes(BytesView(initiation).subspan(4, 4), MutableBytes(data).subspan(4));
       return receive(pair.a, drop, endpoint(2), data, now());
     }
+    default:
+      return {};
+  }
+}
+
+// Handshake messages and cookie replies.
+Outcome drive_handshake(Pair& pair, Drop drop) {
+  const auto now = [&pair] { return pair.now(); };
+  const auto at_b = [&](Bytes bytes) { return receive(pair.b, drop, endpoint(1), std::move(bytes), now()); };
+  switch (drop) {
     case Drop::kHandshakeAuth: {
       Bytes initiation = initiation_of(pair.a, now());
       initiation[40] ^= 1;
@@ -203,6 +210,16 @@ Outcome drive(Drop drop) {
       }
       return receive(pair.a, drop, endpoint(2), reply, now());
     }
+    default:
+      return {};
+  }
+}
+
+// Data messages received.
+Outcome drive_data(Pair& pair, Drop drop) {
+  const auto now = [&pair] { return pair.now(); };
+  const auto at_b = [&](Bytes bytes) { return receive(pair.b, drop, endpoint(1), std::move(bytes), now()); };
+  switch (drop) {
     case Drop::kSessionExpired: {
       pair.connect();
       const Bytes data = data_message(pair);
@@ -236,6 +253,15 @@ Outcome drive(Drop drop) {
     case Drop::kSourceNotAllowed:
       pair.connect();
       return receive_sealed(pair, drop, ip_packet(3, 2, 64));
+    default:
+      return {};
+  }
+}
+
+// Packets to be sent.
+Outcome drive_outbound(Pair& pair, Drop drop) {
+  const auto now = [&pair] { return pair.now(); };
+  switch (drop) {
     case Drop::kOutboundNotIp:
       return send(pair.a, drop, Bytes(40, 0x77), now());
     case Drop::kNoRoute:
@@ -260,6 +286,52 @@ Outcome drive(Drop drop) {
       pair.a.node().remove_peer(pair.b_at_a);
       return {std::nullopt, watch.hits(), watch.drops()};
     }
+    default:
+      return {};
+  }
+}
+
+Outcome drive(Drop drop) {
+  NodeOptions options;
+  options.handshakes_per_second = 1;  // so that load does not pass
+  Pair pair(crypto::Suite::kChaCha20Poly1305, options);
+  switch (drop) {
+    case Drop::kUnknownType:
+    case Drop::kBadLength:
+    case Drop::kNoPrivateKey:
+    case Drop::kBadMac1:
+    case Drop::kHandshakeOverload:
+    case Drop::kCookieRequired:
+    case Drop::kRateLimited:
+    case Drop::kUnknownIndex:
+    case Drop::kWrongIndexKind:
+      return drive_before_keys(pair, drop);
+    case Drop::kHandshakeAuth:
+    case Drop::kLowOrderKey:
+    case Drop::kUnknownPeer:
+    case Drop::kWrongSuite:
+    case Drop::kOldTimestamp:
+    case Drop::kInitiationTooSoon:
+    case Drop::kUnexpectedResponse:
+    case Drop::kUnexpectedCookie:
+    case Drop::kBadCookie:
+      return drive_handshake(pair, drop);
+    case Drop::kSessionExpired:
+    case Drop::kCounterLimit:
+    case Drop::kDataAuth:
+    case Drop::kReplayed:
+    case Drop::kInnerNotIp:
+    case Drop::kInnerLength:
+    case Drop::kSourceNotAllowed:
+      return drive_data(pair, drop);
+    case Drop::kOutboundNotIp:
+    case Drop::kNoRoute:
+    case Drop::kNoEndpoint:
+    case Drop::kTooLarge:
+    case Drop::kStagedOverflow:
+    case Drop::kHandshakeGaveUp:
+    case Drop::kPeerRemoved:
+      return drive_outbound(pair, drop);
   }
   return {};
 }

@@ -161,70 +161,97 @@ def ipv4_packet(source: bytes, destination: bytes, payload: bytes) -> bytes:
     return header[:10] + struct.pack(">H", checksum) + header[12:] + payload
 
 
-def vector(suite: str, has_psk: bool) -> dict[str, Any]:
-    name = f"{suite}, {'with' if has_psk else 'without'} PSK"
+class Party:
+    """One end's fixed secrets: they depend on the vector's name and the role alone."""
 
-    def fixed(label: str, length: int = 32) -> bytes:
-        """A secret that depends on the vector's name and the label alone."""
-        return hashlib.shake_256(f"{name}/{label}".encode()).digest(length)
+    def __init__(self, name: str, role: str, index: int):
+        self.static = clamp(fixed(name, f"{role} static"))
+        self.public = public_of(self.static)
+        self.ephemeral = clamp(fixed(name, f"{role} ephemeral"))
+        self.ephemeral_public = public_of(self.ephemeral)
+        self.cookie_secret = fixed(name, f"{role} cookie secret")
+        self.cookie_nonce = fixed(name, f"{role} cookie nonce", 24)
+        self.index = index
 
-    initiator, responder = clamp(fixed("initiator static")), clamp(fixed("responder static"))
-    initiator_ephemeral, responder_ephemeral = clamp(fixed("initiator ephemeral")), clamp(fixed("responder ephemeral"))
-    initiator_index, responder_index = struct.unpack("<II", fixed("indices", 8))
-    psk = fixed("psk") if has_psk else bytes(32)
-    unix_seconds, unix_nanoseconds = 1_700_000_000, 987_654_321
-    timestamp = tai64n(unix_seconds, unix_nanoseconds)
-    initiator_public, responder_public = public_of(initiator), public_of(responder)
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "private": self.static.hex(),
+            "public": self.public.hex(),
+            "ephemeral_private": self.ephemeral.hex(),
+            "index": self.index,
+        }
 
-    # Initiation.
-    state = Transcript(suite, responder_public)
-    ephemeral_public = public_of(initiator_ephemeral)
-    state.mix_ephemeral(ephemeral_public)  # e
-    key = state.mix_key(dh(initiator_ephemeral, responder_public))  # es
-    sealed_static = state.seal(key, initiator_public)  # s
-    key = state.mix_key(dh(initiator, responder_public))  # ss
+
+def fixed(name: str, label: str, length: int = 32) -> bytes:
+    return hashlib.shake_256(f"{name}/{label}".encode()).digest(length)
+
+
+def initiation_body(state: Transcript, initiator: Party, responder: Party, timestamp: bytes) -> bytes:
+    """The initiation up to its MACs."""
+    state.mix_ephemeral(initiator.ephemeral_public)  # e
+    key = state.mix_key(dh(initiator.ephemeral, responder.public))  # es
+    sealed_static = state.seal(key, initiator.public)  # s
+    key = state.mix_key(dh(initiator.static, responder.public))  # ss
     sealed_timestamp = state.seal(key, timestamp)
-    body = struct.pack("<II", 1, initiator_index) + ephemeral_public + sealed_static + sealed_timestamp
-    initiation = with_macs(body, responder_public, None)
+    return struct.pack("<II", 1, initiator.index) + initiator.ephemeral_public + sealed_static + sealed_timestamp
 
-    # The responder under load: cookie reply, and the same initiation with mac2.
-    initiator_address, initiator_port = bytes([192, 0, 2, 7]), 51820
-    responder_secret, responder_nonce = fixed("responder cookie secret"), fixed("responder cookie nonce", 24)
-    responder_cookie = cookie_of(responder_secret, initiator_address, initiator_port)
-    initiation_reply = cookie_reply(
-        responder_public, initiator_index, responder_nonce, responder_cookie, initiation[116:132]
-    )
-    initiation_with_cookie = with_macs(body, responder_public, responder_cookie)
 
-    # Response.
-    ephemeral_public = public_of(responder_ephemeral)
-    state.mix_ephemeral(ephemeral_public)  # e
-    state.mix_key(dh(responder_ephemeral, public_of(initiator_ephemeral)))  # ee
-    state.mix_key(dh(responder_ephemeral, initiator_public))  # se
+def response_body(state: Transcript, initiator: Party, responder: Party, psk: bytes) -> bytes:
+    """The response up to its MACs."""
+    state.mix_ephemeral(responder.ephemeral_public)  # e
+    state.mix_key(dh(responder.ephemeral, initiator.ephemeral_public))  # ee
+    state.mix_key(dh(responder.ephemeral, initiator.public))  # se
     key = state.mix_psk(psk)  # psk
     sealed_empty = state.seal(key, b"")
-    body = struct.pack("<III", 2, responder_index, initiator_index) + ephemeral_public + sealed_empty
-    response = with_macs(body, initiator_public, None)
+    return struct.pack("<III", 2, responder.index, initiator.index) + responder.ephemeral_public + sealed_empty
 
-    # The initiator under load, from an IPv6 address of the responder.
-    responder_address, responder_port = bytes.fromhex("20010db8000000000000000000000042"), 1234
-    initiator_secret, initiator_nonce = fixed("initiator cookie secret"), fixed("initiator cookie nonce", 24)
-    initiator_cookie = cookie_of(initiator_secret, responder_address, responder_port)
-    response_reply = cookie_reply(initiator_public, responder_index, initiator_nonce, initiator_cookie, response[60:76])
-    response_with_cookie = with_macs(body, initiator_public, initiator_cookie)
 
-    # Transport.
-    initiator_key, responder_key = kdf(state.chain, b"", 2)
+def under_load(asker: Party, asked: Party, body: bytes, address: bytes, port: int) -> dict[str, Any]:
+    """What follows when `asker` is under load as the message arrives from that address: reply, and message with mac2."""
+    cookie = cookie_of(asker.cookie_secret, address, port)
+    mac1 = with_macs(body, asker.public, None)[-32:-16]
+    return {
+        "source_address": address.hex(),
+        "source_port": port,
+        "secret": asker.cookie_secret.hex(),
+        "nonce": asker.cookie_nonce.hex(),
+        "cookie": cookie.hex(),
+        "reply": cookie_reply(asker.public, asked.index, asker.cookie_nonce, cookie, mac1).hex(),
+        "message_with_mac2": with_macs(body, asker.public, cookie).hex(),
+    }
+
+
+def data_messages(suite: str, keys: list[bytes], initiator: Party, responder: Party) -> list[dict[str, Any]]:
     inner_initiator, inner_responder = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
     ping = ipv4_packet(inner_initiator, inner_responder, b"a packet that needs padding")
     pong = ipv4_packet(inner_responder, inner_initiator, b"a multiple of sixteen, whole")
-    data = [
+    messages = []
+    for sender, counter, packet in [
         ("initiator", 0, b""),
         ("initiator", 1, ping),
         ("responder", 0, pong),
         ("initiator", 0x0102030405060708, ping),
         ("responder", 2**64 - 2**13 - 2, b""),
-    ]
+    ]:
+        key, receiver = (keys[0], responder) if sender == "initiator" else (keys[1], initiator)
+        message = data_message(suite, key, receiver.index, counter, packet)
+        messages.append({"sender": sender, "counter": counter, "packet": packet.hex(), "message": message.hex()})
+    return messages
+
+
+def vector(suite: str, has_psk: bool) -> dict[str, Any]:
+    name = f"{suite}, {'with' if has_psk else 'without'} PSK"
+    initiator_index, responder_index = struct.unpack("<II", fixed(name, "indices", 8))
+    initiator = Party(name, "initiator", initiator_index)
+    responder = Party(name, "responder", responder_index)
+    psk = fixed(name, "psk") if has_psk else bytes(32)
+    unix_seconds, unix_nanoseconds = 1_700_000_000, 987_654_321
+    timestamp = tai64n(unix_seconds, unix_nanoseconds)
+
+    state = Transcript(suite, responder.public)
+    initiation = initiation_body(state, initiator, responder, timestamp)
+    response = response_body(state, initiator, responder, psk)
+    keys = kdf(state.chain, b"", 2)
     return {
         "name": name,
         "suite": suite,
@@ -233,55 +260,17 @@ def vector(suite: str, has_psk: bool) -> dict[str, Any]:
         "unix_seconds": unix_seconds,
         "unix_nanoseconds": unix_nanoseconds,
         "tai64n": timestamp.hex(),
-        "initiator": {
-            "private": initiator.hex(),
-            "public": initiator_public.hex(),
-            "ephemeral_private": initiator_ephemeral.hex(),
-            "index": initiator_index,
-        },
-        "responder": {
-            "private": responder.hex(),
-            "public": responder_public.hex(),
-            "ephemeral_private": responder_ephemeral.hex(),
-            "index": responder_index,
-        },
-        "initiation": initiation.hex(),
-        "initiation_cookie": {
-            "source_address": initiator_address.hex(),
-            "source_port": initiator_port,
-            "secret": responder_secret.hex(),
-            "nonce": responder_nonce.hex(),
-            "cookie": responder_cookie.hex(),
-            "reply": initiation_reply.hex(),
-            "message_with_mac2": initiation_with_cookie.hex(),
-        },
-        "response": response.hex(),
-        "response_cookie": {
-            "source_address": responder_address.hex(),
-            "source_port": responder_port,
-            "secret": initiator_secret.hex(),
-            "nonce": initiator_nonce.hex(),
-            "cookie": initiator_cookie.hex(),
-            "reply": response_reply.hex(),
-            "message_with_mac2": response_with_cookie.hex(),
-        },
-        "initiator_sends_with": initiator_key.hex(),
-        "responder_sends_with": responder_key.hex(),
-        "data": [
-            {
-                "sender": sender,
-                "counter": counter,
-                "packet": packet.hex(),
-                "message": data_message(
-                    suite,
-                    initiator_key if sender == "initiator" else responder_key,
-                    responder_index if sender == "initiator" else initiator_index,
-                    counter,
-                    packet,
-                ).hex(),
-            }
-            for sender, counter, packet in data
-        ],
+        "initiator": initiator.as_json(),
+        "responder": responder.as_json(),
+        "initiation": with_macs(initiation, responder.public, None).hex(),
+        "initiation_cookie": under_load(responder, initiator, initiation, bytes([192, 0, 2, 7]), 51820),
+        "response": with_macs(response, initiator.public, None).hex(),
+        "response_cookie": under_load(
+            initiator, responder, response, bytes.fromhex("20010db8000000000000000000000042"), 1234
+        ),
+        "initiator_sends_with": keys[0].hex(),
+        "responder_sends_with": keys[1].hex(),
+        "data": data_messages(suite, keys, initiator, responder),
     }
 
 
