@@ -24,7 +24,7 @@ bool is_one_line(const std::string& text) {
 TEST(CommandLine, ShowsHelpForEverything) {
   EXPECT_THAT(run_vpn({"--help"}).out, HasSubstr("Usage: vpn"));
   for (const char* verb :
-       {"daemon", "up", "down", "reload", "show", "watch", "genkey", "pubkey", "genpsk", "check"}) {
+       {"daemon", "up", "down", "reload", "show", "watch", "invite", "genkey", "pubkey", "genpsk", "check"}) {
     EXPECT_THAT(run_vpn({"--help"}).out, HasSubstr(verb));
     const CommandResult result = run_vpn({verb, "--help"});
     EXPECT_EQ(result.exit_code, kFine) << verb;

@@ -1,9 +1,12 @@
 #include "vpn/cli/text_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 
 #include "vpn/io/system.h"
 #include "vpn/io/unique_fd.h"
@@ -20,6 +23,19 @@ Error unreadable(const std::string& path, std::string problem, std::string remed
 Error unreadable(const std::string& path, int error_number) {
   return unreadable(path, "cannot be read: " + io::error_text(error_number),
                     error_number == EACCES ? "run as a user who may read it" : "check the path");
+}
+
+Error unwritable(const std::string& path, int error_number, std::string remedy) {
+  return {path, 0, "", "cannot be written: " + io::error_text(error_number), std::move(remedy)};
+}
+
+bool write_all(const io::UniqueFd& file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t put = write(file.get(), text.data(), text.size());
+    if (put < 0 && errno != EINTR) return false;
+    if (put > 0) text.remove_prefix(static_cast<size_t>(put));
+  }
+  return true;
 }
 
 }  // namespace
@@ -49,6 +65,51 @@ Result<TextFile, Error> read_text_file(const std::string& path) {
   text.resize(length);
   result.text = SecretText(std::move(text));
   return result;
+}
+
+Result<void, Error> write_new_file(const std::string& path, std::string_view text) {
+  const io::UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.is_open()) {
+    return fail(
+        unwritable(path, errno, errno == EEXIST ? "choose another name, or remove it" : "check the folder"));
+  }
+  if (write_all(file, text) && fsync(file.get()) == 0) return {};
+  const int error_number = errno;
+  unlink(path.c_str());
+  return fail(unwritable(path, error_number, "make room, and try again"));
+}
+
+Result<void, Error> replace_file(const std::string& path, std::string_view text, const struct stat& status) {
+  std::error_code error;
+  const std::string target = std::filesystem::canonical(path, error);
+  if (error) return fail(unwritable(path, error.value(), "check the path"));
+  std::string temporary = target + ".XXXXXX";
+  const io::UniqueFd file(mkostemp(temporary.data(), O_CLOEXEC));  // mode 0600
+  if (!file.is_open()) return fail(unwritable(path, errno, "run as a user who may write in its folder"));
+  struct stat made {};
+  const bool same_owner =
+      fstat(file.get(), &made) == 0 && made.st_uid == status.st_uid && made.st_gid == status.st_gid;
+  const bool done = write_all(file, text) &&
+                    (same_owner || fchown(file.get(), status.st_uid, status.st_gid) == 0) &&
+                    fchmod(file.get(), status.st_mode & 07777) == 0 && fsync(file.get()) == 0 &&
+                    rename(temporary.c_str(), target.c_str()) == 0;
+  if (done) return {};
+  const int error_number = errno;
+  unlink(temporary.c_str());
+  return fail(unwritable(path, error_number, "run as its owner, and see that there is room"));
+}
+
+Result<FileLock, Error> FileLock::take(const std::string& path) {
+  while (true) {
+    io::UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file.is_open() || flock(file.get(), LOCK_EX) != 0) return fail(unreadable(path, errno));
+    // Whoever held the lock has most likely put another file in this one's place.
+    struct stat locked {
+    }, current{};
+    if (fstat(file.get(), &locked) != 0 || stat(path.c_str(), &current) != 0)
+      return fail(unreadable(path, errno));
+    if (locked.st_ino == current.st_ino && locked.st_dev == current.st_dev) return FileLock(std::move(file));
+  }
 }
 
 }  // namespace vpn::cli
