@@ -1,31 +1,38 @@
 // Node: the whole protocol for one interface, driven by hand.
-#include <sodium.h>
-
 #include <map>
 #include <variant>
 
 #include "pybindings/bindings.h"
-#include "vpn/base/endian.h"
+#include "pybindings/node_values.h"
 #include "vpn/core/node.h"
+#include "vpn/sim/seeded_random.h"
 #include "vpn/wire/messages.h"
 
 namespace vpn::python {
-namespace {
 
-// Repeats itself for a seed: libsodium's deterministic generator, rekeyed by a block counter.
-class SeededRandom final : public crypto::RandomSource {
- public:
-  explicit SeededRandom(uint64_t seed) { store_le(seed_.data(), seed); }
+std::string endpoint_text(const core::Endpoint& endpoint) {
+  return endpoint.remote.to_string();
+}
 
-  void fill(MutableBytes out) noexcept override {
-    store_le(seed_.data() + 8, ++calls_);
-    randombytes_buf_deterministic(out.data(), out.size(), seed_.data());
+PyEvent to_python(const core::Event& event) {
+  return {std::string(core::event_name(event.kind)),
+          event.peer.value,
+          to_seconds(event.when.time_since_epoch()),
+          event.endpoint ? std::optional(endpoint_text(*event.endpoint)) : std::nullopt,
+          event.drop,
+          event.initiator};
+}
+
+std::map<std::string, uint64_t> drops_of(const core::Node& node) {
+  std::map<std::string, uint64_t> counts;
+  for (size_t i = 0; i < core::kDropCount; ++i) {
+    const auto drop = static_cast<core::Drop>(i);
+    if (const uint64_t count = node.drops().of(drop)) counts.emplace(core::drop_name(drop), count);
   }
+  return counts;
+}
 
- private:
-  std::array<uint8_t, randombytes_SEEDBYTES> seed_{};
-  uint64_t calls_ = 0;
-};
+namespace {
 
 struct PyTransmit {
   std::string to;
@@ -34,20 +41,7 @@ struct PyTransmit {
   py::bytes datagram;
 };
 
-struct PyEvent {
-  std::string kind;
-  uint32_t peer = 0;
-  double when = 0;
-  std::optional<std::string> endpoint;
-  std::optional<core::Drop> drop;
-  bool initiator = false;
-};
-
-std::string endpoint_text(const core::Endpoint& endpoint) {
-  return endpoint.remote.to_string();
-}
-
-PyTransmit to_python(const core::Transmit& transmit) {
+PyTransmit transmit_of(const core::Transmit& transmit) {
   return {endpoint_text(transmit.to), transmit.tos,
           transmit.peer ? std::optional(transmit.peer->value) : std::nullopt, to_bytes(transmit.datagram)};
 }
@@ -58,7 +52,7 @@ class PyNode {
  public:
   PyNode(const std::optional<Keypair>& keypair, uint64_t seed, uint16_t mtu, double unix_start,
          uint32_t handshakes_per_second)
-      : random_(std::make_unique<SeededRandom>(seed)), unix_start_(unix_start) {
+      : random_(std::make_unique<sim::SeededRandom>(seed, "node")), unix_start_(unix_start) {
     core::NodeOptions options;
     options.mtu = mtu;
     options.handshakes_per_second = handshakes_per_second;
@@ -145,23 +139,18 @@ class PyNode {
     const auto transmit = node_->send_packet(view, out, at(now));
     if (!transmit) return transmit.error();
     if (!*transmit) return std::monostate{};
-    return to_python(**transmit);
+    return transmit_of(**transmit);
   }
 
   std::optional<PyTransmit> poll_transmit(double now) {
     const auto transmit = node_->poll_transmit(at(now));
-    return transmit ? std::optional(to_python(*transmit)) : std::nullopt;
+    return transmit ? std::optional(transmit_of(*transmit)) : std::nullopt;
   }
 
   std::optional<PyEvent> poll_event() {
     const auto event = node_->poll_event();
     if (!event) return std::nullopt;
-    return PyEvent{std::string(core::event_name(event->kind)),
-                   event->peer.value,
-                   to_seconds(event->when.time_since_epoch()),
-                   event->endpoint ? std::optional(endpoint_text(*event->endpoint)) : std::nullopt,
-                   event->drop,
-                   event->initiator};
+    return to_python(*event);
   }
 
   std::optional<double> poll_timeout() const {
@@ -170,14 +159,7 @@ class PyNode {
   }
   void handle_timeout(double now) { node_->handle_timeout(at(now)); }
 
-  std::map<std::string, uint64_t> drops() const {
-    std::map<std::string, uint64_t> counts;
-    for (size_t i = 0; i < core::kDropCount; ++i) {
-      const auto drop = static_cast<core::Drop>(i);
-      if (const uint64_t count = node_->drops().of(drop)) counts.emplace(core::drop_name(drop), count);
-    }
-    return counts;
-  }
+  std::map<std::string, uint64_t> drops() const { return drops_of(*node_); }
 
   core::PeerStatus status(uint32_t peer, double now) const {
     auto status = node_->status(PeerId{peer}, to_instant(now));
@@ -205,7 +187,7 @@ class PyNode {
   }
   Now latest() const { return {last_, to_unix_time(unix_start_ + to_seconds(last_.time_since_epoch()))}; }
 
-  std::unique_ptr<SeededRandom> random_;  // outlives the node
+  std::unique_ptr<sim::SeededRandom> random_;  // outlives the node
   std::unique_ptr<core::Node> node_;
   double unix_start_;
   Instant last_{};

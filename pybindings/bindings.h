@@ -28,6 +28,7 @@ void bind_wire(py::module_& module);
 void bind_noise(py::module_& module);
 void bind_session(py::module_& module);
 void bind_node(py::module_& module);
+void bind_sim(py::module_& module);
 
 // A view of the object's content, valid while the object lives.
 [[nodiscard]] inline BytesView view_of(const py::bytes& bytes) {

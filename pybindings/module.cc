@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, module) {
   vpn::python::bind_session(module);
   vpn::python::bind_noise(module);
   vpn::python::bind_node(module);
+  vpn::python::bind_sim(module);
 }

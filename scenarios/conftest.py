@@ -21,6 +21,9 @@ from vpnlab import Keypair, Lab, LabError  # noqa: E402
 IN_CI = os.environ.get("CI") == "true"
 
 
+CALM = {"delay": "0ms", "loss": "0%", "reorder": "0%", "kind": "vpn"}
+
+
 def cannot_run(reason: str, remedy: str) -> None:
     pytest.skip(f"{reason}; remedy: {remedy}")
 
@@ -59,6 +62,7 @@ def leftovers(name: str) -> list[str]:
     found = [f"namespace {line}" for line in _lines("ip", "netns", "list") if name in line]
     found += [f"interface {line}" for line in _lines("ip", "-o", "link") if name in line]
     found += [f"nft {line}" for line in _lines("nft", "list", "tables") if name in line]
+    found += [f"file {path}" for path in pathlib.Path("/run/vpn-lab").glob(f"{name}*")]
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -82,8 +86,8 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
         except LabError as error:
             cannot_run(str(error), "make build")
             raise
-        labs.append(lab)
         lab.up()
+        labs.append(lab)
         return lab
 
     yield make
@@ -100,4 +104,4 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
 @pytest.fixture
 def pair(make_lab: Callable[..., Lab]) -> Lab:
     """Two hosts, left (10.77.0.1) and right (10.77.0.2), and a tunnel between them over a perfect link."""
-    return make_lab("pair", settings={"delay": "0ms", "loss": "0%", "reorder": "0%"})
+    return make_lab("pair", settings=CALM)

@@ -126,10 +126,7 @@ void Invariants::on_initiation(const TransmitSeen& seen) {
       report("no_jitter", "all retransmissions of initiations came after exactly 5 s");
     }
   }
-  // A response in between puts the next initiation of a series off, and a series ends after 90 s: only the
-  // first is sure.
-  const bool begins_series =
-      !peer.last_handshake_sent || seen.when - *peer.last_handshake_sent > 2 * kRekeyTimeout;
+  const bool begins_series = !peer.last_initiation || seen.when - *peer.last_initiation > 2 * kRekeyTimeout;
   peer.retransmit_by = begins_series ? std::optional(seen.when + kRekeyTimeout + kMaxJitter) : std::nullopt;
   peer.last_initiation = peer.last_handshake_sent = seen.when;
 }

@@ -1,0 +1,133 @@
+"""What happens by time, volume and silence: rekeying, keepalives, erasure, clocks, restarts."""
+import pytest
+from vpnlab import Impairment, World
+from worlds import count, deliveries, happened, two_nodes
+
+pytestmark = pytest.mark.sim
+
+
+def steady_flow(world: World, seconds: int, per_second: int = 10) -> list[int]:
+    packets = []
+    for _ in range(seconds * per_second):
+        packets.append(world.send("alice", "bob"))
+        world.run_for(1 / per_second)
+    world.run_for(1)
+    return packets
+
+
+@pytest.mark.req("M4.5")
+def test_rekey_by_time_loses_no_packet() -> None:
+    world = two_nodes(1, weather=Impairment(delay=0.02))
+    packets = steady_flow(world, 400)
+    assert deliveries(world, packets) == [1] * len(packets)
+    assert happened(world, "handshake_completed", "alice") == 4, "at 0, 120, 240 and 360 s"
+
+
+@pytest.mark.req("M4.5")
+def test_rekey_by_volume_loses_no_packet() -> None:
+    world = two_nodes(1, weather=Impairment(delay=0.001), after_bytes=64_000)
+    packets = []
+    for _ in range(300):
+        packets.append(world.send("alice", "bob", length=1000))
+        world.run_for(0.1)
+    world.run_for(1)
+    assert deliveries(world, packets) == [1] * len(packets)
+    assert happened(world, "handshake_completed", "alice") >= 4
+
+
+@pytest.mark.req("M4.5")
+def test_rekey_by_message_count_loses_no_packet() -> None:
+    world = two_nodes(1, weather=Impairment(delay=0.001), after_messages=50)
+    packets = steady_flow(world, 60)
+    assert deliveries(world, packets) == [1] * len(packets)
+    assert happened(world, "handshake_completed", "alice") >= 5
+
+
+@pytest.mark.req("M4.2")
+def test_no_nonce_is_used_twice_over_many_rekeys() -> None:
+    world = two_nodes(1, after_messages=100)
+    steady_flow(world, 100)
+    nonces = [seen.datagram[4:16] for seen in world.sent() if seen.message in ("data", "keepalive")]
+    assert len(nonces) > 1000 and len(set(nonces)) == len(nonces)
+
+
+@pytest.mark.req("M3.3")
+def test_after_540_s_of_silence_the_keys_are_gone_and_traffic_begins_anew() -> None:
+    world = two_nodes(1)
+    world.send("alice", "bob")
+    world.run_for(600)
+    assert happened(world, "session_expired", "alice") == 1
+    status = world.status("alice", "bob")
+    assert status.current is None and status.previous is None and status.next is None
+    packet = world.send("bob", "alice")
+    world.run_for(5)
+    assert deliveries(world, [packet]) == [1]
+
+
+@pytest.mark.req("M2.3")
+def test_two_idle_peers_fall_silent() -> None:
+    world = two_nodes(1)
+    world.send("alice", "bob")
+    world.run_for(30)
+    before = len(world.sent())
+    world.run_for(3600)
+    assert len(world.sent()) == before, "no keepalive answers a keepalive"
+
+
+@pytest.mark.req("M2.3")
+def test_persistent_keepalive_every_25_s() -> None:
+    world = two_nodes(1, first_keepalive=25)
+    world.run_for(1000)
+    times = [seen.when for seen in world.sent() if seen.node == "alice"]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert max(gaps) <= 25.01
+    assert len(times) <= 1000 / 25 + 3 * 1000 / 120 + 3, "and hardly more: a rekeying's initiation and confirmation in between"
+
+
+@pytest.mark.req("M2.4")
+@pytest.mark.parametrize("restarted", ["alice", "bob"])
+@pytest.mark.parametrize("sender", ["alice", "bob"])
+def test_a_restart_of_either_end_is_noticed_and_mended(restarted: str, sender: str) -> None:
+    world = two_nodes(1)
+    receiver = "bob" if sender == "alice" else "alice"
+    world.send(sender, receiver)
+    world.run_for(10)
+    world.restart(restarted)
+    for _ in range(30):
+        world.send(sender, receiver)
+        world.run_for(1)
+    packet = world.send(sender, receiver)
+    world.run_for(1)
+    assert deliveries(world, [packet]) == [1]
+
+
+@pytest.mark.req("W2")
+@pytest.mark.parametrize("by", [-86_400.0, 365 * 86_400.0], ids=["a-day-back", "a-year-forward"])
+@pytest.mark.parametrize("stepped", ["alice", "bob"])
+def test_a_clock_step_locks_nobody_out(by: float, stepped: str) -> None:
+    world = two_nodes(1)
+    world.send("alice", "bob")
+    world.run_for(1)
+    world.step_clock(stepped, by)
+    packets = steady_flow(world, 300, per_second=1)
+    assert deliveries(world, packets) == [1] * len(packets)
+    world.step_clock(stepped, -by)
+    packets = steady_flow(world, 300, per_second=1)
+    assert deliveries(world, packets) == [1] * len(packets)
+
+
+@pytest.mark.req("M3.3", "M2.4")
+def test_nobody_there_gives_up_after_90_s_and_begins_anew_with_the_next_packet() -> None:
+    world = two_nodes(1)
+    world.plug("alice", "bob", False)
+    lost = world.send("alice", "bob")
+    world.run_for(120)
+    assert happened(world, "handshake_gave_up", "alice") == 1
+    tries = count(world, "initiation", "alice")
+    assert 17 <= tries <= 20
+    world.run_for(600)
+    assert count(world, "initiation", "alice") == tries, "silence until there is something to send"
+    world.plug("alice", "bob", True)
+    packet = world.send("alice", "bob")
+    world.run_for(5)
+    assert deliveries(world, [lost, packet]) == [0, 1]
