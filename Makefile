@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios fuzz check format tidy install clean
+.PHONY: help build lab-up lab-down test scenarios fuzz bench-core check format tidy install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +33,10 @@ fuzz-%: ## one fuzz target: make fuzz-parser FUZZ_SECONDS=600
 	@ci/build fuzz --target fuzz_$*
 	@ci/fuzz --seconds $(FUZZ_SECONDS) $*
 
+bench-core: ## ciphers, handshakes, replay check, look-ups, memory, a hub of 10,000 peers
+	@ci/build dev --target vpn_crypto_bench vpn_core_bench vpn_sim_bench
+	@for bench in crypto core sim; do build/bin/vpn_$${bench}_bench || exit; done
+
 check: build ## format, include arrows, purity of the core, house-keeping, types
 	@ci/checks
 
@@ -40,6 +45,9 @@ format: ## clang-format over every C++ file
 
 tidy: build ## clang-tidy over what changed
 	@ci/check-tidy
+
+install: build ## install vpn and lab below PREFIX (/usr/local)
+	@cmake --install build --prefix $(PREFIX)
 
 clean: ## remove every build folder
 	@rm -rf build build-*
