@@ -108,6 +108,8 @@ Accepted read_dns(std::string_view value, InterfaceConfig& interface) {
     } else if (item.find_first_not_of("0123456789.") == std::string_view::npos ||
                item.find(':') != std::string_view::npos) {
       return refuse(quoted(item) + " is not an IP address", "give a server's address, or a search domain");
+    } else if (has_control_character(item)) {
+      return refuse("a control character in a search domain", "take it out");
     } else {
       interface.dns_search.emplace_back(item);
     }

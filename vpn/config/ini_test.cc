@@ -149,6 +149,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"[Interface]\nAddress = ten", "wg0.conf:2: Address: ", "'ten' is not an IP address"},
         BadInput{"[Interface]\nMTU = 100", "wg0.conf:2: MTU: ", "576"},
         BadInput{"[Interface]\nDNS = 9.9.9", "wg0.conf:2: DNS: ", "not an IP address"},
+        BadInput{"[Interface]\nDNS = example.org\x1b[0m", "wg0.conf:2: DNS: ", "control character"},
         BadInput{"[Interface]\nTable = -1", "wg0.conf:2: Table: ", "routing table"},
         BadInput{"[Interface]\nSaveConfig = maybe", "wg0.conf:2: SaveConfig: ", "neither true nor false"},
         BadInput{"[Interface]\nPostUp =", "wg0.conf:2: PostUp: ", "no command"},
