@@ -223,7 +223,7 @@ Verdict take_report_number(std::string_view value, T& out) {
 }
 
 Verdict take_device_report_line(std::string_view key, std::string_view value, DeviceReport& report) {
-  if (key == "private_key") return take_key(value, report.private_key);
+  if (key == "private_key") return take_key(value, report.private_key) == 0 ? 0 : EPROTO;
   if (key == "listen_port") return take_report_number(value, report.listen_port);
   if (key == "fwmark") return take_report_number(value, report.fwmark);
   if (key == "version") return report.version = value, 0;

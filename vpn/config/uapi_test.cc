@@ -125,6 +125,7 @@ TEST(UapiGet, PassesOverWhatItDoesNotKnow) {
   ASSERT_TRUE(report.has_value());
   EXPECT_EQ(report->peers.at(0).received_bytes, 3u);
   EXPECT_EQ(parse_get("rubbish\n").error().error_number, EPROTO);
+  EXPECT_EQ(parse_get("private_key=rubbish\n").error().error_number, EPROTO);
 }
 
 }  // namespace
