@@ -42,7 +42,10 @@ bool same_flow(const InnerPacket& a, BytesView a_packet, const InnerPacket& b, B
          equal(transport_of(a, a_packet).first(4), transport_of(b, b_packet).first(4));
 }
 
-bool checksum_is_valid(const InnerPacket& inner, BytesView packet) noexcept {
+bool checksums_are_valid(const InnerPacket& inner, BytesView packet) noexcept {
+  if (inner.ipv4 && fold_sum(add_to_sum(PartialSum{0}, packet.first(inner.ip_header_bytes))) != 0xffff) {
+    return false;
+  }
   const size_t transport_bytes = inner.total_bytes - inner.ip_header_bytes;
   PartialSum sum = pseudo_header_sum(inner.addresses(packet), inner.protocol, transport_bytes);
   sum = add_to_sum(sum, packet.subspan(inner.ip_header_bytes, transport_bytes));
@@ -110,7 +113,7 @@ bool Coalescer::may_join(const InnerPacket& inner, BytesView packet) const noexc
       return false;
     }
   }
-  return checksum_is_valid(inner, packet);
+  return checksums_are_valid(inner, packet);
 }
 
 Coalescer::Group* Coalescer::newest_of_flow(uint64_t flow, const InnerPacket& inner,

@@ -135,6 +135,15 @@ TEST(Coalescer, APacketWithAWrongChecksumPassesUnchangedAndAlone) {
   }
 }
 
+TEST(Coalescer, APacketWithAWrongIpHeaderChecksumPassesUnchangedAndAlone) {
+  std::vector<Packet> packets = run_of({}, 3);
+  packets[1][10] ^= 1;
+  const std::vector<Packet> originals = packets;
+  const std::vector<Output> outputs = coalesce(packets);
+  EXPECT_EQ(outputs.size(), 3u);
+  EXPECT_EQ(cut(outputs), originals);
+}
+
 TEST(Coalescer, UdpWithoutAChecksumIsLeftAlone) {
   std::vector<Packet> packets = run_of({.tcp = false}, 2);
   for (Packet& packet : packets) store_be<uint16_t>(&packet[26], 0);
