@@ -64,10 +64,11 @@ bool same_ip_fields(const InnerPacket& inner, BytesView first, BytesView packet,
          (atomic || load_be<uint16_t>(&packet[4]) == expected_id);
 }
 
-// Acknowledgement, window and options.
+// Acknowledgement, reserved bits, window and options.
 bool same_tcp_fields(BytesView first, BytesView tcp) noexcept {
   return first.size() == tcp.size() && equal(first.subspan(8, 4), tcp.subspan(8, 4)) &&
-         equal(first.subspan(14, 2), tcp.subspan(14, 2)) && equal(first.subspan(20), tcp.subspan(20));
+         first[12] == tcp[12] && equal(first.subspan(14, 2), tcp.subspan(14, 2)) &&
+         equal(first.subspan(20), tcp.subspan(20));
 }
 
 }  // namespace

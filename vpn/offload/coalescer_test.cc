@@ -5,6 +5,7 @@
 #include <random>
 
 #include "vpn/base/endian.h"
+#include "vpn/offload/checksum.h"
 #include "vpn/offload/segmenter.h"
 #include "vpn/offload/test_packets.h"
 
@@ -142,6 +143,15 @@ TEST(Coalescer, APacketWithAWrongIpHeaderChecksumPassesUnchangedAndAlone) {
   const std::vector<Output> outputs = coalesce(packets);
   EXPECT_EQ(outputs.size(), 3u);
   EXPECT_EQ(cut(outputs), originals);
+}
+
+TEST(Coalescer, PacketsThatDifferInReservedTcpBitsAreNotJoined) {
+  std::vector<Packet> packets = run_of({}, 2);
+  packets[1][32] ^= 1;
+  const auto sum = static_cast<uint16_t>(~load_be<uint16_t>(&packets[1][36]));
+  store_be<uint16_t>(&packets[1][36], checksum_of(add_to_sum(PartialSum{sum}, uint16_t{0x0100})));
+  ASSERT_TRUE(testing::checksums_are_right(packets[1]));
+  EXPECT_EQ(coalesce(packets).size(), 2u);
 }
 
 TEST(Coalescer, UdpWithoutAChecksumIsLeftAlone) {
