@@ -14,11 +14,12 @@ void read_parameters(Reading& reading, const toml::table& root, const std::vecto
   for (const std::string& name : section.keys()) {
     reading.parameters.emplace_back(name, section.text(name).value_or(""));
   }
-  for (const auto& [name, value] : settings) {
+  for (const Setting& setting : settings) {
+    const std::string& name = setting.first;
     const auto found = std::find_if(reading.parameters.begin(), reading.parameters.end(),
                                     [&](const Setting& one) { return one.first == name; });
     if (found != reading.parameters.end()) {
-      found->second = value;
+      found->second = setting.second;
       continue;
     }
     std::string known;
