@@ -1,9 +1,10 @@
-// RecordingRandom: seeded randomness that a reference model can look at. Same seed, same bytes.
+// Seeded randomness for a Node, and a kind of it that a reference model can look at.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -13,15 +14,37 @@
 
 namespace vpn::fuzz {
 
-class RecordingRandom final : public crypto::RandomSource {
+// splitmix64: quick, and the same bytes for the same seed.
+class SeededRandom : public crypto::RandomSource {
  public:
-  explicit RecordingRandom(uint64_t seed) noexcept : state_(seed) {}
+  explicit SeededRandom(uint64_t seed) noexcept : state_(seed) {}
 
   void fill(MutableBytes out) noexcept override {
     for (size_t at = 0; at < out.size(); at += 8) {
       const uint64_t word = next();
       std::memcpy(out.data() + at, &word, std::min<size_t>(8, out.size() - at));
     }
+  }
+
+ private:
+  uint64_t next() noexcept {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    uint64_t mixed = state_;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
+    return mixed ^ (mixed >> 31);
+  }
+
+  uint64_t state_;
+};
+
+// Keeps what it gave, for a reference model to look at.
+class RecordingRandom final : public SeededRandom {
+ public:
+  using SeededRandom::SeededRandom;
+
+  void fill(MutableBytes out) noexcept override {
+    SeededRandom::fill(out);
     draws_.emplace_back(out.begin(), out.end());
   }
 
@@ -40,16 +63,6 @@ class RecordingRandom final : public crypto::RandomSource {
   }
 
  private:
-  // splitmix64
-  uint64_t next() noexcept {
-    state_ += 0x9e3779b97f4a7c15ULL;
-    uint64_t mixed = state_;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
-    return mixed ^ (mixed >> 31);
-  }
-
-  uint64_t state_;
   std::vector<std::vector<uint8_t>> draws_;
 };
 

@@ -145,7 +145,7 @@ crypto::Aead& reference_aead(crypto::Suite suite) {
 
 crypto::AeadSet fresh_aeads() {
   crypto::initialize();
-  return {crypto::make_aead(crypto::Backend::kOpenssl, crypto::Suite::kChaCha20Poly1305),
+  return {crypto::make_aead(crypto::Backend::kLibsodium, crypto::Suite::kChaCha20Poly1305),
           crypto::make_aead(crypto::Backend::kOpenssl, crypto::Suite::kAes256Gcm)};
 }
 
