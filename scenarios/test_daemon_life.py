@@ -85,6 +85,30 @@ def test_up_and_down(pair: Pair, tmp_path: pathlib.Path) -> None:
     assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists()
 
 
+def test_up_tells_the_daemons_error(pair: Pair) -> None:
+    """The process that waits for the background prints what went wrong there, and exits 1."""
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nPostUp = exit 5\n")
+    done = pair.left.run(VPN, "up", path, check=False)
+    assert done.returncode == 1 and "the command 'exit 5' failed: exit status 5; remedy: " in done.stderr
+    assert path.stem not in pair.left.interfaces()
+
+
+def test_tells_the_service_manager(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """Type=notify: READY when it serves, STOPPING when it ends, also from behind the filter."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        log = tmp_path / "log"
+        name = unique_name()
+        process = pair.left.begin(VPN, "daemon", "--interface", name, log=log,
+                                  environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        assert manager.recv(1000) == b"READY=1"
+        assert (CONTROL_FOLDER / f"{name}.sock").exists()
+        process.send_signal(signal.SIGTERM)
+        assert manager.recv(1000) == b"STOPPING=1"
+        assert process.wait(timeout=10) == 0
+
+
 def test_save_config(pair: Pair) -> None:
     path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nSaveConfig = true\nAddress = 10.9.0.1/24\n")
     daemon = pair.left.start_vpn_file(path)
