@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 namespace vpn::config {
 namespace {
@@ -118,6 +120,27 @@ TEST(UapiGet, AnswersSurviveEmitAndParse) {
   const auto read = parse_get(emit_get(report));
   ASSERT_TRUE(read.has_value()) << read.error().key;
   EXPECT_EQ(*read, report);
+}
+
+TEST(UapiGet, EveryKeyIsDocumented) {
+  std::stringstream document;
+  document << std::ifstream(VPN_DOCS "/control-socket.md").rdbuf();
+  DeviceReport report;
+  report.private_key = Secret<32>(filled(1).bytes);
+  report.fwmark = 1;
+  report.version = report.tun_offload = report.udp_offload = "x";
+  report.counters = {{"NAME", 1}};
+  PeerReport& peer = report.peers.emplace_back();
+  peer.name = "x";
+  peer.endpoint = *UdpAddress::parse("192.0.2.1:1");
+  peer.allowed_ips = {*IpPrefix::parse("10.0.0.0/8")};
+  peer.sessions = {{"current", true, std::chrono::seconds(1), 1}};
+  peer.endpoint_history = {{*peer.endpoint, 1}};
+  std::istringstream lines(emit_get(report));
+  for (std::string line; std::getline(lines, line);) {
+    const std::string key = "`" + line.substr(0, line.find('=')) + "`";
+    EXPECT_THAT(document.str(), HasSubstr(key));
+  }
 }
 
 TEST(UapiGet, PassesOverWhatItDoesNotKnow) {
