@@ -23,14 +23,24 @@ bool is_one_line(const std::string& text) {
 
 TEST(CommandLine, ShowsHelpForEverything) {
   EXPECT_THAT(run_vpn({"--help"}).out, HasSubstr("Usage: vpn"));
-  for (const char* verb :
-       {"daemon", "up", "down", "reload", "show", "watch", "invite", "genkey", "pubkey", "genpsk", "check"}) {
+  for (const char* verb : {"daemon", "up", "down", "reload", "show", "watch", "invite", "genkey", "pubkey",
+                           "genpsk", "check", "completions"}) {
     EXPECT_THAT(run_vpn({"--help"}).out, HasSubstr(verb));
     const CommandResult result = run_vpn({verb, "--help"});
     EXPECT_EQ(result.exit_code, kFine) << verb;
     EXPECT_THAT(result.out, HasSubstr(std::string("Usage: vpn ") + verb));
     EXPECT_THAT(result.err, IsEmpty());
   }
+}
+
+TEST(CommandLine, PrintsCompletionsForEachShell) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const CommandResult result = run_vpn({"completions", shell});
+    EXPECT_EQ(result.exit_code, kFine);
+    for (const char* word : {"genkey", "socket-dir", "auto"})
+      EXPECT_THAT(result.out, HasSubstr(word)) << shell;
+  }
+  EXPECT_EQ(run_vpn({"completions", "tcsh"}).exit_code, kUsage);
 }
 
 TEST(CommandLine, ShowsItsVersion) {

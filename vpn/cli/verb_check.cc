@@ -37,7 +37,7 @@ void add_check_verb(CLI::App& app, Action& chosen) {
   const auto file = std::make_shared<std::string>();
   verb->add_option("FILE", *file, "The file, or the name of an interface for /etc/wireguard/NAME.conf")
       ->required()
-      ->type_name("FILE");
+      ->type_name("");
   verb->footer(
       "Every error is one line, FILE:LINE: KEY: what is wrong; remedy: what to do. Warnings leave the exit "
       "code 0.\n"

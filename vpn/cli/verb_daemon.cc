@@ -65,10 +65,12 @@ int on_interface(const std::string& argument, Io& io, Request request) {
 }
 
 void add_log_options(CLI::App& verb, Arguments& arguments) {
-  verb.add_option("--log-level", arguments.log_level, "debug, info, warning, error or off")
+  verb.add_option("--log-level", arguments.log_level, "What to log: this and what is worse")
+      ->type_name("debug|info|warning|error|off")
       ->envname("VPN_LOG_LEVEL")
       ->capture_default_str();
-  verb.add_option("--log-format", arguments.log_format, "text or json")
+  verb.add_option("--log-format", arguments.log_format, "The form of the log's lines")
+      ->type_name("text|json")
       ->envname("VPN_LOG_FORMAT")
       ->capture_default_str();
 }
@@ -81,9 +83,11 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   const auto arguments = std::make_shared<Arguments>();
 
   CLI::App* const serve = app.add_subcommand("daemon", "Serve one tunnel interface");
-  auto* const file = serve->add_option("FILE", arguments->file, kFileHelp);
-  auto* const interface = serve->add_option("-i,--interface", arguments->interface,
-                                            "Start bare, to be configured over the control socket");
+  auto* const file = serve->add_option("FILE", arguments->file, kFileHelp)->type_name("");
+  auto* const interface = serve
+                              ->add_option("-i,--interface", arguments->interface,
+                                           "Start bare, to be configured over the control socket")
+                              ->type_name("INTERFACE");
   file->excludes(interface);
   serve->add_flag("-b,--background", arguments->background, "Return once the control socket answers");
   add_log_options(*serve, *arguments);
@@ -95,7 +99,7 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   });
 
   CLI::App* const up = app.add_subcommand("up", "Bring a tunnel up, in the background");
-  up->add_option("FILE", arguments->file, kFileHelp)->required();
+  up->add_option("FILE", arguments->file, kFileHelp)->type_name("")->required();
   add_log_options(*up, *arguments);
   up->callback([arguments, &chosen] {
     arguments->background = true;
@@ -103,7 +107,9 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   });
 
   CLI::App* const down = app.add_subcommand("down", "Take a tunnel down, with all it changed on the host");
-  down->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
+  down->add_option("INTERFACE", arguments->interface, "The interface, or its file")
+      ->type_name("")
+      ->required();
   down->callback([arguments, &chosen] {
     chosen = [arguments](Io& io) {
       return on_interface(arguments->interface, io,
@@ -112,7 +118,9 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
   });
 
   CLI::App* const reload = app.add_subcommand("reload", "Apply what changed in a running tunnel's file");
-  reload->add_option("INTERFACE", arguments->interface, "The interface, or its file")->required();
+  reload->add_option("INTERFACE", arguments->interface, "The interface, or its file")
+      ->type_name("")
+      ->required();
   reload->callback([arguments, &chosen] {
     chosen = [arguments](Io& io) {
       return on_interface(arguments->interface, io,

@@ -185,7 +185,7 @@ void add_invite_verb(CLI::App& app, Action& chosen) {
   const auto options = std::make_shared<Options>();
   verb->add_option("FILE", options->server, "The server's file, or the name of one in /etc/wireguard")
       ->required()
-      ->type_name("FILE");
+      ->type_name("");
   verb->add_option("--endpoint", options->endpoint,
                    "Where the client reaches the server; the port is ListenPort when left out")
       ->required()

@@ -47,7 +47,7 @@ void add_show_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("show", "Show the state of running interfaces");
   const auto options = std::make_shared<Options>();
   verb->add_option("INTERFACE", options->interface, "The interface to show; all when left out")
-      ->type_name("INTERFACE");
+      ->type_name("");
   verb->add_flag("--json", options->json, "Print JSON");
   verb->add_option("--socket-dir", options->socket_folder, "Where the control sockets lie")
       ->type_name("DIR")

@@ -78,7 +78,7 @@ void add_watch_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("watch", "Watch running interfaces: peers, rates, handshakes, drops");
   const auto options = std::make_shared<Options>();
   verb->add_option("INTERFACE", options->interface, "The interface to watch; all when left out")
-      ->type_name("INTERFACE");
+      ->type_name("");
   verb->add_option("--interval", options->interval_seconds, "Seconds between two looks, 0.1 to 3600")
       ->type_name("SECONDS")
       ->check(CLI::Validator(CLI::Range(0.1, 3600.0)).description(""))

@@ -1,0 +1,67 @@
+# Completions of vpn for fish; printed by 'vpn completions fish'.
+function __vpn_interfaces
+    for socket in /var/run/wireguard/*.sock
+        string replace -r '.*/(.*)\.sock$' '$1' -- $socket
+    end
+end
+
+complete -c vpn -f
+complete -c vpn -n '__fish_use_subcommand' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_use_subcommand' -l version -d 'Show the version and end'
+complete -c vpn -n __fish_use_subcommand -a daemon -d 'Serve one tunnel interface'
+complete -c vpn -n __fish_use_subcommand -a up -d 'Bring a tunnel up, in the background'
+complete -c vpn -n __fish_use_subcommand -a down -d 'Take a tunnel down, with all it changed on the host'
+complete -c vpn -n __fish_use_subcommand -a reload -d 'Apply what changed in a running tunnel'\''s file'
+complete -c vpn -n __fish_use_subcommand -a show -d 'Show the state of running interfaces'
+complete -c vpn -n __fish_use_subcommand -a watch -d 'Watch running interfaces: peers, rates, handshakes, drops'
+complete -c vpn -n __fish_use_subcommand -a invite -d 'Make a new peer: keys, address, client file and QR code'
+complete -c vpn -n __fish_use_subcommand -a genkey -d 'Make a private key and print it in base64'
+complete -c vpn -n __fish_use_subcommand -a pubkey -d 'Read a private key from standard input and print its public key'
+complete -c vpn -n __fish_use_subcommand -a genpsk -d 'Make a preshared key and print it in base64'
+complete -c vpn -n __fish_use_subcommand -a check -d 'Say everything that is wrong with a configuration file'
+complete -c vpn -n __fish_use_subcommand -a completions -d 'Print the completions for a shell'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -s i -l interface -x -a '(__vpn_interfaces)' -d 'Start bare, to be configured over the control socket'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -s b -l background -d 'Return once the control socket answers'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -l log-level -x -a 'debug info warning error off' -d 'What to log: this and what is worse'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -l log-format -x -a 'text json' -d 'The form of the log'\''s lines'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -F
+complete -c vpn -n '__fish_seen_subcommand_from up' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from up' -l log-level -x -a 'debug info warning error off' -d 'What to log: this and what is worse'
+complete -c vpn -n '__fish_seen_subcommand_from up' -l log-format -x -a 'text json' -d 'The form of the log'\''s lines'
+complete -c vpn -n '__fish_seen_subcommand_from up' -F
+complete -c vpn -n '__fish_seen_subcommand_from down' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from down' -a '(__vpn_interfaces)'
+complete -c vpn -n '__fish_seen_subcommand_from reload' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from reload' -a '(__vpn_interfaces)'
+complete -c vpn -n '__fish_seen_subcommand_from show' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from show' -l json -d 'Print JSON'
+complete -c vpn -n '__fish_seen_subcommand_from show' -l socket-dir -x -a '(__fish_complete_directories)' -d 'Where the control sockets lie'
+complete -c vpn -n '__fish_seen_subcommand_from show' -a '(__vpn_interfaces)'
+complete -c vpn -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from watch' -l interval -x -d 'Seconds between two looks, 0.1 to 3600'
+complete -c vpn -n '__fish_seen_subcommand_from watch' -l once -d 'Print one picture and end, as it does where no terminal is'
+complete -c vpn -n '__fish_seen_subcommand_from watch' -l socket-dir -x -a '(__fish_complete_directories)' -d 'Where the control sockets lie'
+complete -c vpn -n '__fish_seen_subcommand_from watch' -a '(__vpn_interfaces)'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l endpoint -x -d 'Where the client reaches the server; the port is ListenPort when left out'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l name -x -d 'A name for the peer, written as Name, which wg-quick does not know; without it wg-quick can still read the server'\''s file'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l address -x -d 'The client'\''s addresses; the next free ones when left out'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l allowed-ips -x -d 'What the client sends through the tunnel; the server'\''s networks when left out'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l full-tunnel -d 'The client sends everything through the tunnel'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l dns -x -d 'Name servers for the client'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l keepalive -x -d 'PersistentKeepalive of the client, 0 for none'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l no-preshared-key -d 'Make no preshared key'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -s o -l output -r -F -d 'The client'\''s file, mode 0600; NAME.conf when left out'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l qr -x -a 'auto always never' -d 'Draw the client'\''s file as a QR code; auto: on a terminal'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l only-file -d 'Do not tell the running daemon'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l only-daemon -d 'Tell the running daemon only: the peer lasts until it ends'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -l socket-dir -x -a '(__fish_complete_directories)' -d 'Where the control sockets lie'
+complete -c vpn -n '__fish_seen_subcommand_from invite' -F
+complete -c vpn -n '__fish_seen_subcommand_from genkey' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from pubkey' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from genpsk' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from check' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from check' -F
+complete -c vpn -n '__fish_seen_subcommand_from completions' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from completions' -a 'bash zsh fish'
