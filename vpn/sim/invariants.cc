@@ -126,7 +126,10 @@ void Invariants::on_initiation(const TransmitSeen& seen) {
       report("no_jitter", "all retransmissions of initiations came after exactly 5 s");
     }
   }
-  const bool begins_series = !peer.last_initiation || seen.when - *peer.last_initiation > 2 * kRekeyTimeout;
+  // A response of ours counts as an initiation and puts the next one off: after one, a late initiation may
+  // well be the last of its series.
+  const bool begins_series =
+      !peer.last_handshake_sent || seen.when - *peer.last_handshake_sent > 2 * kRekeyTimeout;
   peer.retransmit_by = begins_series ? std::optional(seen.when + kRekeyTimeout + kMaxJitter) : std::nullopt;
   peer.last_initiation = peer.last_handshake_sent = seen.when;
 }
