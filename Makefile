@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios fuzz bench-core check format tidy install clean
+.PHONY: help build lab-up lab-down test scenarios requirements fuzz bench-core check format tidy install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ test: ## (sudo) unit tests, checks, scenarios, fuzz smoke: one line a part and a
 
 scenarios: build ## (sudo) the scenario suite alone
 	@ci/scenarios
+
+requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass
+	@mkdir -p build-logs && ci/scenarios -q --requirements build-logs/requirements.json && ci/requirements build-logs/requirements.json
 
 fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
 	@ci/build fuzz --target fuzz_targets

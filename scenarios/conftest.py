@@ -4,18 +4,22 @@
 - A test that cannot run here is skipped with the reason and the remedy; in continuous integration (CI=true) it fails instead.
   A test that by its nature does not apply says so with a reason that begins with "by design: ".
 """
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build"))
 sys.path.insert(0, str(BUILD / "python"))
 
 from meeting import Meeting  # noqa: E402
+from two_worlds import RealTunnel, SimulatedTunnel, Tunnel  # noqa: E402
 from vpnlab import Keypair, Lab, LabError  # noqa: E402
 
 IN_CI = os.environ.get("CI") == "true"
@@ -28,6 +32,11 @@ def cannot_run(reason: str, remedy: str) -> None:
     pytest.skip(f"{reason}; remedy: {remedy}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--requirements", type=pathlib.Path, metavar="FILE",
+                     help="write which test shows which requirement, and whether it passed, as JSON")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
     """In CI nothing may be skipped but what does not apply by design."""
@@ -36,6 +45,28 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
     if IN_CI and report.skipped and not hasattr(report, "wasxfail") and "by design: " not in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"skipped where it should have run: {report.longrepr}"
+    report.user_properties = [("requirements", requirements_of(item))]
+
+
+def requirements_of(item: pytest.Item) -> list[str]:
+    """The rows that a test shows: of its marks, and of a docstring that begins with them, as "M4.3, S5: what it shows"."""
+    rows = {row for mark in item.iter_markers("req") for row in mark.args}
+    beginning = re.match(r"((?:[CMWSRN]\d(?:\.\d)?(?:, )?)+):", getattr(item, "function", item).__doc__ or "")
+    return sorted(rows | set(beginning[1].split(", ") if beginning else []))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Writes --requirements, in the process that has the results of all workers."""
+    file = config.getoption("--requirements")
+    if file is None:
+        return
+    results: dict[str, dict[str, object]] = {}
+    for outcome in ("failed", "error", "passed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            rows = dict(report.user_properties).get("requirements", [])
+            if rows and (report.when == "call" or outcome != "passed"):
+                results.setdefault(report.nodeid, {"requirements": rows, "passed": outcome == "passed"})
+    file.write_text(json.dumps(results, indent=1))
 
 
 @pytest.fixture
@@ -105,3 +136,11 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
 def pair(make_lab: Callable[..., Lab]) -> Lab:
     """Two hosts, left (10.77.0.1) and right (10.77.0.2), and a tunnel between them over a perfect link."""
     return make_lab("pair", settings=CALM)
+
+
+@pytest.fixture(params=[pytest.param("sim", marks=pytest.mark.sim), pytest.param("lab", marks=pytest.mark.lab)])
+def tunnel(request: pytest.FixtureRequest) -> Tunnel:
+    """A tunnel between "left" and "right", in virtual time and in the lab: the test runs in both."""
+    if request.param == "sim":
+        return SimulatedTunnel()
+    return RealTunnel(request.getfixturevalue("pair"))

@@ -12,6 +12,7 @@ class Meeting:
 
     def __init__(self, alice: Keypair, bob: Keypair) -> None:
         self.now = 1.0
+        self.public_key = bob.public
         self.node = Node(bob)
         self.peer = self.node.add_peer(alice.public, allowed_ips=["10.77.0.1/32"])
         self.initiator = Initiator(alice, bob.public)
@@ -19,7 +20,7 @@ class Meeting:
 
     def handshake(self) -> Session:
         """A new session, confirmed by a keepalive."""
-        initiation = ok(self.initiator.initiate(self.node.unix_start + self.now))
+        initiation = ok(self.initiator.initiate(self.wall_clock()))
         ok(self.receive(initiation.encode()))
         (answer,) = self.answers()
         response = parse(answer)
@@ -38,6 +39,10 @@ class Meeting:
         while transmit := self.node.poll_transmit(now=self.now):
             sent.append(transmit.datagram)
         return sent
+
+    def wall_clock(self) -> float:
+        """The time that goes into a timestamp: seconds since 1970."""
+        return self.node.unix_start + self.now
 
     def status(self) -> PeerStatus:
         return self.node.status(self.peer, now=self.now)
