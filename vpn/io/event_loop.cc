@@ -67,14 +67,14 @@ Result<bool, Error> EventLoop::watch_signals(const std::vector<int>& signals, Si
 }
 
 void EventLoop::set_timer(std::optional<Instant> when) noexcept {
-  if (when == timer_due_) return;
+  // A due time that only moves away costs no system call: the timer comes when it was set to, and is set anew
+  // then.
+  if (!when || (timer_due_ && *timer_due_ <= *when)) return;
   timer_due_ = when;
   itimerspec spec{};
-  if (when) {
-    const Duration at = std::max(when->time_since_epoch(), Duration(1));  // zero would disarm
-    spec.it_value.tv_sec = static_cast<time_t>(at / std::chrono::seconds(1));
-    spec.it_value.tv_nsec = static_cast<long>((at % std::chrono::seconds(1)).count());
-  }
+  const Duration at = std::max(when->time_since_epoch(), Duration(1));  // zero would disarm
+  spec.it_value.tv_sec = static_cast<time_t>(at / std::chrono::seconds(1));
+  spec.it_value.tv_nsec = static_cast<long>((at % std::chrono::seconds(1)).count());
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 

@@ -34,7 +34,8 @@ class EventLoop {
   // starts.
   [[nodiscard]] Result<bool, Error> watch_signals(const std::vector<int>& signals, SignalHandler handler);
 
-  // The time at which `handler` is due; it may set the next. Empty: never.
+  // The time at which `handler` is due. It may come earlier too, at a time that was set before; setting no
+  // time leaves the earlier one standing. The handler, or what runs after the round, sets the next.
   void set_timer_handler(Handler handler) { timer_handler_ = std::move(handler); }
   void set_timer(std::optional<Instant> when) noexcept;
 
