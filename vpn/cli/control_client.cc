@@ -129,11 +129,19 @@ std::vector<std::string> ControlClient::interfaces() const {
   for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
     const std::string name = entry.path().stem();
     if (entry.path().extension() != ".sock" || !config::is_interface_name(name)) continue;
-    const auto socket = connect_to(entry.path());
-    if (socket || socket.error() != ECONNREFUSED) names.push_back(name);
+    if (has_daemon(name)) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string ControlClient::socket_path(const std::string& interface) const {
+  return folder_ + "/" + interface + ".sock";
+}
+
+bool ControlClient::has_daemon(const std::string& interface) const {
+  const auto socket = connect_to(socket_path(interface));
+  return socket || (socket.error() != ECONNREFUSED && socket.error() != ENOENT);
 }
 
 Result<config::DeviceReport, Error> ControlClient::get(const std::string& interface) const {
@@ -176,7 +184,7 @@ Result<SecretText, Error> ControlClient::ask(const std::string& interface, std::
   if (!config::is_interface_name(interface)) {
     return fail(Error{interface, 0, "", "not an interface name", "give 1 to 15 letters, digits or _=+.-"});
   }
-  const std::string path = folder_ + "/" + interface + ".sock";
+  const std::string path = socket_path(interface);
   const auto socket = connect_to(path);
   if (!socket) return fail(connect_error(path, interface, socket.error()));
   const timeval limit{patience.count(), 0};

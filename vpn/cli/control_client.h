@@ -22,6 +22,8 @@ class ControlClient {
   // The interfaces with a daemon behind their socket, sorted. Sockets that a dead daemon left are passed
   // over.
   [[nodiscard]] std::vector<std::string> interfaces() const;
+  // Whether a daemon is behind the interface's socket, or something that does not let us ask.
+  [[nodiscard]] bool has_daemon(const std::string& interface) const;
 
   // Everything the daemon says about its interface. A daemon that is silent for `kPatience` is an error.
   [[nodiscard]] Result<config::DeviceReport, Error> get(const std::string& interface) const;
@@ -36,6 +38,8 @@ class ControlClient {
   static constexpr std::chrono::seconds kPatience{10};
 
  private:
+  [[nodiscard]] std::string socket_path(const std::string& interface) const;
+
   enum class Until : uint8_t { kAnswered, kClosed };
   // Sends a whole request and returns the answer's lines, without the "errno=0" and the empty line that end
   // it. An answer with another errno is an error, in the words of the daemon's "error=" line where it sent

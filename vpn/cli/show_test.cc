@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "vpn/cli/human_text.h"
 #include "vpn/cli/show_text.h"
 #include "vpn/cli/test_command.h"
@@ -188,6 +190,22 @@ TEST(ShowVerb, FailsWhereThereIsNoDaemonOrABrokenOne) {
   EXPECT_EQ(some.exit_code, kFailure);
   EXPECT_THAT(some.out, HasSubstr("interface: wg1")) << "one broken daemon does not hide the others";
   EXPECT_THAT(some.err, HasSubstr("wg0: "));
+}
+
+TEST(ShowVerb, PassesOverADaemonThatEndsMeanwhile) {
+  const TestFolder folder;
+  const std::string socket = folder.path("wg0.sock");
+  const TestDaemon ending(socket, [&](const std::string&) {
+    std::filesystem::remove(socket);
+    return "";
+  });
+  const TestDaemon sound(folder.path("wg1.sock"),
+                         [](const std::string&) { return "listen_port=1\nerrno=0\n\n"; });
+  for (const char* verb : {"show", "watch"}) {
+    const CommandResult result = run_vpn({verb, "--socket-dir", folder.path("")});
+    EXPECT_EQ(result.exit_code, kFine) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("wg1"));
+  }
 }
 
 TEST(HumanText, WritesBytesAsWgDoes) {

@@ -25,7 +25,7 @@ int run_show(const Options& options, Io& io) {
     auto report = client.get(name);
     if (report) {
       reports.emplace_back(name, std::move(*report));
-    } else {
+    } else if (one || client.has_daemon(name)) {  // else it ended between our two questions
       exit_code = report_error(report.error(), io);
     }
   }

@@ -30,7 +30,7 @@ WatchSample take_sample(const ControlClient& client, const std::string& interfac
     auto report = client.get(name);
     if (report) {
       sample.reports.emplace_back(name, std::move(*report));
-    } else {
+    } else if (one || client.has_daemon(name)) {  // else it ended between our two questions
       sample.failures.push_back(std::move(report.error()));
     }
   }
