@@ -32,12 +32,14 @@ class SendQueueTest : public testing::Test {
           const BytesView one = run.bytes.subspan(at, std::min(run.segment_bytes, run.bytes.size() - at));
           EXPECT_TRUE(std::ranges::all_of(one, [&](uint8_t byte) { return byte == one[0]; }));
           lengths.push_back(one.size());
+          classes_.push_back(run.tos);
         }
       }
     }
     return lengths;
   }
 
+  std::vector<uint8_t> classes_;  // the traffic class of each datagram that arrived
   UdpPair sender_ = *UdpPair::open({});
   UdpPair receiver_ = *UdpPair::open({});
   SendQueue queue_{sender_};
@@ -54,6 +56,7 @@ TEST_F(SendQueueTest, KeepsOrderAndLengthsOverRunsOfEveryKind) {
   append(7, 100, 0x2);
   queue_.flush();
   EXPECT_THAT(arrived(7), ElementsAre(100, 100, 60, 60, 100, 100, 100));
+  EXPECT_THAT(classes_, ElementsAre(0, 0, 0, 0, 0, 2, 2));
   EXPECT_EQ(sender_.counts().sent, 7u);
 }
 
