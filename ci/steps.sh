@@ -22,8 +22,10 @@ as_owner() {
     return
   fi
   home=$(getent passwd "$uid" | cut -d: -f6)
-  [ -n "$home" ] && groups=--init-groups
-  setpriv --reuid "$uid" --regid "$gid" "$groups" env HOME="${home:-/nonexistent}" "$@"
+  [ -z "$home" ] || groups=--init-groups
+  # An owner without a home (a mounted volume's, say) keeps its compiler cache in the checkout.
+  [ -d "$home" ] || home=$root/build-home
+  setpriv --reuid "$uid" --regid "$gid" "$groups" env HOME="$home" "$@"
 }
 
 # Sets `passed`, `failed` and `skipped` from a log and the command's exit status.
@@ -74,8 +76,9 @@ step() {
   [ "$failed" -eq 0 ] || { verdict=FAIL; [ "$status" -ne 0 ] || status=1; }
   passed_total=$((passed_total + passed)) failed_total=$((failed_total + failed))
   step_rows+=("$(printf '%-34s %7d %7d %8d %8d' "$name" "$passed" "$failed" "$skipped" $((SECONDS - begin)))")
-  printf '%-4s %s: %d passed, %d failed, %d skipped (%d s)\n' "$verdict" "$name" "$passed" "$failed" "$skipped" \
-    $((SECONDS - begin))
+  local counts=": $passed passed, $failed failed, $skipped skipped"
+  [ "$passed/$failed/$skipped" != 1/0/0 ] || counts=
+  printf '%-4s %s%s (%d s)\n' "$verdict" "$name" "$counts" $((SECONDS - begin))
   if [ "$status" -ne 0 ]; then
     tail -n 60 "$log" | sed 's/^/    /'
     printf 'remedy: %s (whole log: %s)\n' "$remedy" "${log#"$root"/}"
