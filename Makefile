@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios requirements fuzz bench-core check format tidy install clean
+.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize mutants bench-core check format tidy install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,16 @@ fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
 fuzz-%: ## one fuzz target: make fuzz-parser FUZZ_SECONDS=600
 	@ci/build fuzz --target fuzz_$*
 	@ci/fuzz --seconds $(FUZZ_SECONDS) $*
+
+fuzz-coverage: ## what the committed corpora cover: a table a file, pages in build-coverage/html/
+	@ci/fuzz-coverage
+
+fuzz-minimize: ## keep the corpora small, and take over what fuzzing found
+	@ci/build fuzz --target fuzz_targets
+	@ci/fuzz-minimize
+
+mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each within FUZZ_SECONDS
+	@ci/mutants --seconds $(FUZZ_SECONDS)
 
 bench-core: ## ciphers, handshakes, replay check, look-ups, memory, a hub of 10,000 peers
 	@ci/build dev --target vpn_crypto_bench vpn_core_bench vpn_sim_bench

@@ -89,7 +89,7 @@ class World {
       case 0:
       case 1:
       case 2:
-        send(side);
+        send(side, (how & 1) != 0);
         break;
       case 3:
       case 4:
@@ -157,7 +157,7 @@ class World {
   }
 
  private:
-  void send(size_t side) {
+  void send(size_t side, bool by_worker = false) {
     std::vector<uint8_t> packet(kPacketBytes);
     packet[0] = 0x45;
     packet[3] = kPacketBytes;
@@ -166,11 +166,28 @@ class World {
     packet[19] = static_cast<uint8_t>(1 - side);
     store_be(&packet[20], ++last_label_);
     std::vector<uint8_t> out(sides_[side].node().sealed_bytes(packet.size()));
+    if (by_worker && send_as_worker(side, packet, out)) return;
     const auto sent = sides_[side].node().send_packet(packet, out, now_);
     VPN_CHECK(sent.has_value());  // there is a route, an endpoint and a key: it is sent or staged
     sent_labels_[1 - side].insert(last_label_);
     if (*sent) take_transmit(side, **sent);
     collect();
+  }
+
+  // The way of a worker, which seals between two calls; false where there is no session to send on.
+  bool send_as_worker(size_t side, BytesView packet, MutableBytes out) {
+    const auto destination = IpAddress::ipv4(fixed_view<4>(packet, 16));
+    const auto reserved = sides_[side].node().reserve_outbound(destination, 1, out.size(), now_);
+    VPN_CHECK(reserved.has_value());
+    if (!*reserved) return false;
+    const core::Session& session = *(*reserved)->session;
+    std::vector<uint8_t> plain(packet.begin(), packet.end());
+    plain.resize(out.size() - 32);
+    session.seal(aeads_.of(session.suite()), (*reserved)->first_counter, plain, out);
+    sent_labels_[1 - side].insert(last_label_);
+    take_transmit(side, {(*reserved)->to, 0, (*reserved)->peer, out});
+    collect();
+    return true;
   }
 
   void collect() {
@@ -314,7 +331,16 @@ class World {
         node.set_endpoint(peer, address_of(1 - side, how >> 3), now_);
         collect();
         break;
+      case 6:  // forgotten and met again: its sessions are gone, the other side's are not
+        node.remove_peer(peer);
+        sides_[side].meet(sides_[1 - side], now_);
+        initiated_[side].reset();
+        break;
       default:
+        node.clear_allowed(peer);
+        node.allow(peer, IpPrefix{IpAddress::ipv4(10, 0, 0, 0), 24});
+        node.disallow(peer, IpPrefix{IpAddress::ipv4(10, 0, 0, 0), 24});
+        node.allow(peer, IpPrefix{IpAddress::ipv4(10, 0, 0, static_cast<uint8_t>(1 - side)), 32});
         node.set_mtu(static_cast<uint16_t>(1280 + how));
         break;
     }
@@ -345,6 +371,7 @@ class World {
 
   Now now_{Instant(1000s), UnixTime{1'700'000'000, 0}};
   std::array<Side, 2> sides_{Side(0, now_), Side(1, now_)};
+  crypto::AeadSet aeads_ = fuzz::fresh_aeads();  // a worker's own
   std::deque<Datagram> in_flight_;
   std::vector<Datagram> past_;
   uint32_t last_label_ = 0;
