@@ -22,12 +22,13 @@ CONTROL_FOLDER = pathlib.Path("/var/run/wireguard")
 STATE_FOLDER = pathlib.Path("/var/lib/vpn")
 DEADLINE = 20.0
 
+_PREFIX = f"vd{os.getpid():x}n"
 _numbers = itertools.count()
 
 
 def unique_name() -> str:
     """A name of at most 15 characters that no other run has, for a namespace or an interface."""
-    return f"vd{os.getpid():x}n{next(_numbers)}"
+    return f"{_PREFIX}{next(_numbers)}"
 
 
 def run(*command: object, check: bool = True, text_input: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -195,9 +196,8 @@ class Host:
                 process.kill()
             process.wait()
         run("ip", "netns", "delete", self.name)
-        for daemon in self.daemons:
-            daemon.socket_path.unlink(missing_ok=True)
-            (STATE_FOLDER / f"{daemon.interface}.state").unlink(missing_ok=True)
+        for left in (*CONTROL_FOLDER.glob(f"{_PREFIX}*.sock"), *STATE_FOLDER.glob(f"{_PREFIX}*.state")):
+            left.unlink(missing_ok=True)
 
 
 @dataclass

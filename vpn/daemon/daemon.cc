@@ -250,6 +250,7 @@ void Daemon::take_down() {
   link_monitor_.reset();
   host_.reset();
   if (device_) state_->write(device_->node().greatest_timestamp_sent());
+  state_.reset();
   device_.reset();
   if (std::exchange(serving_, false)) {
     if (auto ran = hooks_->run(HookPhase::kPostDown); !ran) {

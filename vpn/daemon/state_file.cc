@@ -14,12 +14,17 @@ constexpr size_t kHexBytes = 2 * sizeof(StateFile::Stamp);
 
 }  // namespace
 
-StateFile::StateFile(const std::string& interface) {
+StateFile::StateFile(const std::string& interface)
+    : path_(std::string(kFolder) + "/" + interface + ".state") {
   mkdir(kFolder, 0700);
-  const std::string path = std::string(kFolder) + "/" + interface + ".state";
-  fd_ = io::UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  fd_ = io::UniqueFd(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   // Another network namespace may have an interface of the same name.
   if (fd_.is_open() && flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) fd_.reset();
+}
+
+StateFile::~StateFile() {
+  struct stat status {};
+  if (is_kept() && fstat(fd_.get(), &status) == 0 && status.st_size == 0) unlink(path_.c_str());
 }
 
 std::optional<StateFile::Stamp> StateFile::read() const {

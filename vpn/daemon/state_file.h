@@ -18,6 +18,10 @@ class StateFile {
   // Opens (and creates) the file; stays without one where the folder cannot be written or another
   // daemon holds the file.
   explicit StateFile(const std::string& interface);
+  // Leaves no empty file behind.
+  ~StateFile();
+  StateFile(const StateFile&) = delete;
+  StateFile& operator=(const StateFile&) = delete;
 
   [[nodiscard]] bool is_kept() const noexcept { return fd_.is_open(); }
   // Empty when nothing was kept, or it is damaged.
@@ -26,6 +30,7 @@ class StateFile {
   void write(const Stamp& stamp) noexcept;
 
  private:
+  std::string path_;
   io::UniqueFd fd_;
   Stamp written_{};
 };
