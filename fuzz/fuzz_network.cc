@@ -24,7 +24,7 @@ namespace {
 using fuzz::Bytes32;
 using namespace std::chrono_literals;
 
-constexpr size_t kMaxSteps = 48;
+constexpr size_t kMaxSteps = 24;
 constexpr size_t kMaxInFlight = 64;
 constexpr size_t kPacketBytes = 32;
 // Silence is noticed after 15 s, initiations are 5 s apart, each time with up to 333 ms of jitter, and a
@@ -318,7 +318,7 @@ class World {
         break;
       }
       case 3:
-        node.set_persistent_keepalive(peer, std::chrono::seconds(how >> 3), now_);
+        node.set_persistent_keepalive(peer, std::chrono::seconds((how >> 3) * 8), now_);
         collect();
         break;
       case 4:  // the same key again: sessions may no longer send, handshakes begin anew

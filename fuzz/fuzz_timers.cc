@@ -188,8 +188,14 @@ class World {
   void pass(Duration duration) {
     const Instant end = now_.monotonic + std::max(duration, Duration{});
     while (true) {
-      const auto due = node_.poll_timeout();
-      const Instant next = due && *due < end ? std::max(*due, now_.monotonic) : end;
+      // The model's own moments are looked at too, so that a timer which is late is seen to be.
+      Instant next = end;
+      if (const auto due = node_.poll_timeout()) next = std::min(next, *due);
+      for (const auto& at : {rules_.keepalive, rules_.persistent, rules_.erase})
+        next = std::min(next, at.value_or(end));
+      for (const auto& due : {rules_.retransmit, rules_.no_answer})
+        next = std::min(next, due ? due->to : end);
+      next = std::max(next, now_.monotonic);
       advance(next - now_.monotonic);
       node_.handle_timeout(now_);
       run_rules();
