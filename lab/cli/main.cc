@@ -3,12 +3,6 @@
 
 #include "lab/cli/verbs.h"
 
-namespace {
-
-using lab::cli::UpArguments;
-
-}  // namespace
-
 int main(int argc, char** argv) {
   CLI::App app("Networks of hosts, links and weather on this machine, for programs to be tried in.", "lab");
   app.require_subcommand(1);
@@ -22,11 +16,11 @@ int main(int argc, char** argv) {
     verb->add_option("--name,-n", name, "Which lab, where there are several")->capture_default_str();
   };
 
-  UpArguments up;
+  lab::cli::UpArguments up;
   CLI::App* verb = app.add_subcommand("up", "Bring a topology up");
   verb->add_option("topology", up.topology, "A topology that ships, or a file")->capture_default_str();
   verb->add_option("--seed", up.seed, "Of the weather: the same seed loses the same packets");
-  verb->add_option("--set", up.settings, "KEY=VALUE: a parameter of the topology");
+  verb->add_option("--set", up.settings, "KEY=VALUE: a parameter of the topology")->allow_extra_args(false);
   add_name(verb);
   verb->callback([&] {
     up.name = name;
@@ -44,8 +38,10 @@ int main(int argc, char** argv) {
   bool json = false;
   verb = app.add_subcommand("status", "Hosts, links, weather, tunnels, counters");
   verb->add_flag("--json", json, "As JSON");
+  bool watch = false;
+  verb->add_flag("--watch,-w", watch, "Again every second, with rates");
   add_name(verb);
-  verb->callback([&] { status = lab::cli::status(name, json); });
+  verb->callback([&] { status = lab::cli::status(name, json, watch); });
 
   std::string host;
   std::vector<std::string> command;
@@ -79,15 +75,57 @@ int main(int argc, char** argv) {
   add_name(verb);
   verb->callback([&] { status = lab::cli::link(name, link, state); });
 
+  lab::cli::CaptureArguments capture;
+  verb = app.add_subcommand("capture", "Write what passes a link or a host to a pcapng file, keys included");
+  verb->add_option("target", capture.target, "A link or a host")->required();
+  verb->add_option("--output,-o", capture.file, "The file")->required();
+  verb->add_option("--packets,-c", capture.packets, "End after so many packets");
+  verb->add_option("--seconds,-s", capture.seconds, "End after so many seconds");
+  add_name(verb);
+  verb->callback([&] {
+    capture.name = name;
+    status = lab::cli::capture(capture);
+  });
+
+  bool follow = false;
+  verb = app.add_subcommand("events", "What happened in a lab");
+  verb->add_flag("--follow,-f", follow, "And what happens next");
+  add_name(verb);
+  verb->callback([&] { status = lab::cli::events(name, follow); });
+
+  app.add_subcommand("doctor", "What this kernel and user can do, and what to do where something is missing")
+      ->callback([&] { status = lab::cli::doctor(); });
+
   app.add_subcommand("cleanup", "Remove whatever crashed labs left")->callback([&] {
     status = lab::cli::cleanup();
   });
 
+  lab::cli::VmArguments vm;
+  verb = app.add_subcommand("vm", "Another kernel: one with netem and WireGuard");
+  verb->require_subcommand(1);
+  verb = verb->add_subcommand("run", "Run a command under it, on this machine's files, as root there");
+  verb->add_option("--machine", vm.machine, "uml (User-Mode Linux) or qemu")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"uml", "qemu"}));
+  verb->add_option("--memory,-m", vm.memory, "Of the machine")->capture_default_str();
+  verb->add_option("--timeout,-t", vm.limit_seconds, "Seconds; then exit status 124")->capture_default_str();
+  verb->add_option("--writable,-w", vm.writable, "A directory it may write to, besides the current one")
+      ->allow_extra_args(false);
+  verb->add_option("command", vm.command, "After --: the program and its arguments")->required();
+  verb->callback([&] { status = lab::cli::vm_run(vm); });
+
   std::string topology;
   verb = app.add_subcommand("check", "Explain every error of a topology");
   verb->add_option("topology", topology, "A file, or a topology that ships")->required();
-  verb->add_option("--set", up.settings, "KEY=VALUE: a parameter of the topology");
+  verb->add_option("--set", up.settings, "KEY=VALUE: a parameter of the topology")->allow_extra_args(false);
   verb->callback([&] { status = lab::cli::check(topology, up.settings); });
+
+  std::string file;
+  verb = app.add_subcommand("graph", "Draw a topology as SVG");
+  verb->add_option("topology", topology, "A file, or a topology that ships")->required();
+  verb->add_option("--output,-o", file, "The file; else standard output");
+  verb->add_option("--set", up.settings, "KEY=VALUE: a parameter of the topology")->allow_extra_args(false);
+  verb->callback([&] { status = lab::cli::graph(topology, up.settings, file); });
 
   try {
     app.parse(argc, argv);

@@ -22,10 +22,26 @@ std::string handshake_age(const Json& peer) {
                  : fmt::format("handshake {} s ago", std::max<int64_t>(0, std::time(nullptr) - at));
 }
 
+// ", 12.3 Mbit/s" of one direction of a link, since an earlier status.
+std::string rate_since(const Json& now, const Json& before, const Json& link, const Json& direction) {
+  if (!before.is_object() || !direction.contains("counters")) return "";
+  const double seconds = now["uptime_seconds"].get<double>() - before["uptime_seconds"].get<double>();
+  for (const Json& old_link : before["links"]) {
+    if (old_link["name"] != link["name"] || seconds <= 0) continue;
+    for (const Json& old : old_link["directions"]) {
+      if (old["from"] != direction["from"] || !old.contains("counters")) continue;
+      const auto bytes = direction["counters"]["delivered_bytes"].get<double>() - old["counters"]["delivered_bytes"].get<double>();
+      return fmt::format(", {:.2f} Mbit/s", bytes * 8 / 1e6 / seconds);
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
-std::string status_table(const std::string& status) {
+std::string status_table(const std::string& status, const std::string& previous) {
   const Json json = Json::parse(status);
+  const Json before = Json::parse(previous, nullptr, false);
   std::string text = fmt::format("lab {}: {} (seed {})\n", json["name"].get<std::string>(),
                                  json["about"].get<std::string>(), json["seed"].get<uint64_t>());
   for (const Json& host : json["hosts"]) {
@@ -61,7 +77,7 @@ std::string status_table(const std::string& status) {
         text += fmt::format("  [{} offered, {} delivered]", counters["offered"].get<uint64_t>(),
                             counters["delivered"].get<uint64_t>());
       }
-      text += '\n';
+      text += rate_since(json, before, link, direction) + '\n';
     }
   }
   for (const Json& service : json["services"]) {

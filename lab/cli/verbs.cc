@@ -5,14 +5,23 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "lab/cli/status_table.h"
+#include "lab/kernel/namespaces.h"
+#include "lab/run/doctor.h"
 #include "lab/run/lab.h"
 #include "lab/run/topology_files.h"
+#include "lab/topology/graph.h"
+#include "lab/vm/vm.h"
 
 namespace lab::cli {
 namespace {
+
+constexpr std::chrono::seconds kWatchInterval{1};
+constexpr std::chrono::milliseconds kFollowInterval{100};
 
 int complain(const Error& error) {
   fmt::print(stderr, "lab: {}\n", error.to_string());
@@ -57,7 +66,7 @@ int up(const UpArguments& arguments) {
   const auto status = lab->status_json();
   if (!status) return complain(status.error());
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  fmt::print("{}up in {:.2f} s\n", status_table(*status), took.count());
+  fmt::print("{}up in {:.2f} s\n", status_table(*status, ""), took.count());
   return 0;
 }
 
@@ -81,13 +90,19 @@ int list() {
   return 0;
 }
 
-int status(const std::string& name, bool json) {
-  const auto lab = Lab::open(name);
-  if (!lab) return complain(lab.error());
-  const auto text = lab->status_json();
-  if (!text) return complain(text.error());
-  fmt::print("{}\n", json ? *text : status_table(*text));
-  return 0;
+int status(const std::string& name, bool json, bool watch) {
+  for (std::string previous;;) {
+    const auto lab = Lab::open(name);
+    if (!lab) return complain(lab.error());
+    const auto text = lab->status_json();
+    if (!text) return complain(text.error());
+    if (watch) fmt::print("\x1b[H\x1b[2J");
+    fmt::print("{}\n", json ? *text : status_table(*text, previous));
+    if (!watch) return 0;
+    std::fflush(stdout);
+    previous = *text;
+    std::this_thread::sleep_for(kWatchInterval);
+  }
 }
 
 int exec(const std::string& name, const std::string& host, const std::vector<std::string>& command) {
@@ -114,11 +129,69 @@ int link(const std::string& name, const std::string& link, const std::string& st
   return finish(lab->set_link_up(link, state == "up"));
 }
 
+int capture(const CaptureArguments& arguments) {
+  const auto lab = Lab::open(arguments.name);
+  if (!lab) return complain(lab.error());
+  const auto count = lab->capture(arguments.target, arguments.file, {arguments.packets, arguments.seconds}, [&] {
+    fmt::print(stderr, "capturing {}; end with Ctrl-C\n", arguments.target);
+  });
+  if (!count) return complain(count.error());
+  fmt::print("{} packets in {}\n", *count, arguments.file);
+  return 0;
+}
+
+int events(const std::string& name, bool follow) {
+  const StateDirectory state(name);
+  std::ifstream stream(state.file("events.jsonl"));
+  if (!stream) return complain({"", fmt::format("there is no lab '{}'", name), "see 'lab list'"});
+  for (;;) {
+    for (std::string line; std::getline(stream, line);) {
+      const auto json = nlohmann::json::parse(line, nullptr, false);
+      if (!json.is_object()) continue;
+      fmt::print("{:10.3f} s  {:<14} {:<16} {}\n", json.value("at", 0.0), json.value("what", ""), json.value("about", ""),
+                 json.value("detail", ""));
+    }
+    if (!follow || !state.live_keeper()) return 0;
+    std::fflush(stdout);
+    stream.clear();
+    std::this_thread::sleep_for(kFollowInterval);
+  }
+}
+
+int graph(const std::string& topology, const std::vector<std::string>& settings, const std::string& file) {
+  const auto parsed = load(topology, settings);
+  if (!parsed) return complain(parsed.error());
+  for (const Error& problem : parsed->problems) complain(problem);
+  if (!parsed->problems.empty()) return 1;
+  const std::string svg = draw_svg(parsed->topology);
+  if (file.empty()) {
+    fmt::print("{}", svg);
+    return 0;
+  }
+  return finish(write_file(file, svg));
+}
+
+int doctor() {
+  bool possible = true;
+  for (const Finding& finding : examine()) {
+    const char* const verdict = finding.well ? "ok" : finding.needed ? "MISSING" : "missing";
+    fmt::print("{:<8} {}: {}{}{}\n", verdict, finding.what, finding.detail, finding.well ? "" : "; remedy: ", finding.remedy);
+    possible &= finding.well || !finding.needed;
+  }
+  return possible ? 0 : 1;
+}
+
 int cleanup() {
   const auto removed = Lab::cleanup();
   if (!removed) return complain(removed.error());
   for (const std::string& name : *removed) fmt::print("removed what was left of '{}'\n", name);
   return 0;
+}
+
+int vm_run(const VmArguments& arguments) {
+  return complain(run_in_vm({arguments.machine == "qemu" ? Machine::kQemu : Machine::kUml, arguments.memory,
+                             arguments.limit_seconds, arguments.writable},
+                            arguments.command));
 }
 
 int check(const std::string& topology, const std::vector<std::string>& settings) {

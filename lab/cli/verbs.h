@@ -16,15 +16,36 @@ struct UpArguments {
   std::vector<std::string> settings;  // "key=value"
 };
 
+struct VmArguments {
+  std::string machine = "uml";
+  std::string memory = "1G";
+  unsigned limit_seconds = 600;
+  std::vector<std::string> writable;
+  std::vector<std::string> command;
+};
+
+struct CaptureArguments {
+  std::string name;
+  std::string target;  // a link or a host
+  std::string file;
+  uint64_t packets = 0;  // 0: no limit
+  double seconds = 0;    // 0: no limit
+};
+
 int up(const UpArguments& arguments);
 int down(const std::string& name);
 int list();
-int status(const std::string& name, bool json);
+int status(const std::string& name, bool json, bool watch);
 int exec(const std::string& name, const std::string& host, const std::vector<std::string>& command);
 int shell(const std::string& name, const std::string& host);
 int impair(const std::string& name, const std::string& link, const std::vector<std::string>& changes);
 int link(const std::string& name, const std::string& link, const std::string& state);
+int capture(const CaptureArguments& arguments);
+int events(const std::string& name, bool follow);
+int graph(const std::string& topology, const std::vector<std::string>& settings, const std::string& file);
+int doctor();
 int cleanup();
+int vm_run(const VmArguments& arguments);
 int check(const std::string& topology, const std::vector<std::string>& settings);
 
 }  // namespace lab::cli

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "lab/impair/frame.h"
+#include "lab/impair/icmp.h"
 #include "lab/kernel/tap.h"
 
 namespace lab {
@@ -131,6 +132,7 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
   }
   if (lane.impairment.mtu_bytes > 0 && ip_packet_bytes(bytes) > lane.impairment.mtu_bytes) {
     ++counters.too_long;
+    if (lane.impairment.icmp) answer_too_long(lane, bytes);
     return give_back(std::move(frame));
   }
   if (fate.is_lost()) {
@@ -170,6 +172,16 @@ std::optional<SteadyTime> Wire::serialize(Lane& lane, size_t frame_bytes, Steady
   lane.serializer_free = std::max(lane.serializer_free, now) + takes;
   done.push_back(lane.serializer_free);
   return lane.serializer_free;
+}
+
+void Wire::answer_too_long(const Lane& lane, vpn::BytesView bytes) {
+  const std::vector<uint8_t> answer = too_big_answer(bytes, lane.impairment.mtu_bytes);
+  if (answer.empty()) return;
+  const VirtioHeader header;
+  std::vector<uint8_t> frame(kVirtioHeaderBytes);
+  std::memcpy(frame.data(), &header, sizeof header);
+  frame.insert(frame.end(), answer.begin(), answer.end());
+  (void)!::write(lane.from, frame.data(), frame.size());  // where it does not fit, it is lost, as ICMP may be
 }
 
 void Wire::launch(Lane& lane, SteadyTime due, Frame frame) {

@@ -93,6 +93,8 @@ class Wire : public Timed {
   void carry(Lane& lane, Frame frame, SteadyTime now);
   // When the serialiser is done with a frame; nothing where its queue is full.
   static std::optional<SteadyTime> serialize(Lane& lane, size_t frame_bytes, SteadyTime now);
+  // Tells the sender of a packet that it is too long.
+  static void answer_too_long(const Lane& lane, vpn::BytesView bytes);
   void deliver(Lane& lane, Frame frame);
   void launch(Lane& lane, SteadyTime due, Frame frame);
   [[nodiscard]] Frame take_frame();

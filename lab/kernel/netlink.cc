@@ -144,19 +144,21 @@ Result<void> Netlink::add_address(const std::string& name, const vpn::IpPrefix& 
 }
 
 Result<void> Netlink::add_route(const vpn::IpPrefix& to, const std::optional<vpn::IpAddress>& via,
-                                const std::string& interface) {
+                                const std::string& interface, uint32_t metric) {
   RoutePtr route(rtnl_route_alloc());
   rtnl_route_set_family(route.get(), static_cast<uint8_t>(family_of(to.address)));
   rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
   rtnl_route_set_protocol(route.get(), RTPROT_STATIC);
   rtnl_route_set_scope(route.get(), via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
   rtnl_route_set_type(route.get(), RTN_UNICAST);
+  if (metric != 0) rtnl_route_set_priority(route.get(), metric);
   rtnl_route_set_dst(route.get(), to_nl(to.normalized().address, to.length).get());
   rtnl_nexthop* const hop = rtnl_route_nh_alloc();
   if (via) rtnl_route_nh_set_gateway(hop, to_nl(*via, via->bit_count()).get());
   if (!interface.empty()) rtnl_route_nh_set_ifindex(hop, index_of(interface));
   rtnl_route_add_nexthop(route.get(), hop);
-  return check(rtnl_route_add(socket(), route.get(), NLM_F_CREATE | NLM_F_EXCL), interface,
+  const int code = rtnl_route_add(socket(), route.get(), NLM_F_CREATE | NLM_F_EXCL);
+  return check(code == -NLE_EXIST ? 0 : code, interface,
                "adding the route to " + to.to_string() + (via ? " via " + via->to_string() : ""));
 }
 

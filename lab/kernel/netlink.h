@@ -43,9 +43,9 @@ class Netlink {
   [[nodiscard]] Result<void> set_mac(const std::string& name, const MacAddress& mac);
   // Without duplicate address detection: the address can be used at once.
   [[nodiscard]] Result<void> add_address(const std::string& name, const vpn::IpPrefix& address);
-  // At least one of `via` and `interface` is given.
+  // At least one of `via` and `interface` is given. A route that is there already is left as it is.
   [[nodiscard]] Result<void> add_route(const vpn::IpPrefix& to, const std::optional<vpn::IpAddress>& via,
-                                       const std::string& interface);
+                                       const std::string& interface, uint32_t metric = 0);
   // 0 where there is no such interface.
   [[nodiscard]] int index_of(const std::string& name);
   [[nodiscard]] Result<InterfaceCounters> counters_of(const std::string& name);

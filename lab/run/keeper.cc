@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lab/impair/netem.h"
+#include "lab/kernel/nat.h"
 #include "lab/kernel/tap.h"
 #include "lab/run/services.h"
 #include "vpn/base/check.h"
@@ -43,6 +44,7 @@ MacAddress mac_of(const LinkEnd& end) {
 Result<void> prepare_network(bool forward, bool quiet_ipv6) {
   std::vector<std::pair<std::string, std::string>> settings = {
       {"net/ipv6/conf/default/disable_ipv6", quiet_ipv6 ? "1" : "0"},
+      {"net/ipv6/conf/all/keep_addr_on_down", "1"},
       {"net/ipv6/conf/default/accept_dad", "0"},
       {"net/ipv6/conf/default/dad_transmits", "0"},
       {"net/ipv6/conf/default/router_solicitations", "0"},
@@ -155,8 +157,13 @@ Result<void> Keeper::build() {
   for (const Link& link : plan_.topology.links) {
     if (auto done = make_link(link); !done) return done;
   }
+  // Daemons speak as soon as they are told to, so all that lies under them must stand; what lies on them comes after.
+  for (const Host& host : plan_.topology.hosts) (void)add_routes(host);
+  if (auto done = add_nats(); !done) return done;
   if (auto done = start_tunnels(); !done) return done;
-  if (auto done = add_routes(); !done) return done;
+  for (const Host& host : plan_.topology.hosts) {
+    if (auto done = add_routes(host); !done) return done;
+  }
   if (auto done = start_services(); !done) return done;
   if (auto done = write_summary(); !done) return done;
   auto control = listen_unix(state_.file("control.sock"));
@@ -295,16 +302,42 @@ Result<void> Keeper::set_up_end(const Link& link, size_t end) {
   return netlink.set_up(at.interface, true);
 }
 
-Result<void> Keeper::add_routes() {
+Result<void> Keeper::add_routes(const Host& host) {
+  for (const Route& route : host.routes) {
+    auto added = hosts_.at(host.name).netlink().add_route(route.to, route.via, route.interface, route.metric);
+    if (!added) return fail("host " + host.name, added.error().what, added.error().remedy);
+  }
+  return {};
+}
+
+Result<void> Keeper::add_nats() {
   for (const Host& host : plan_.topology.hosts) {
-    for (const Route& route : host.routes) {
-      if (auto added = hosts_.at(host.name).netlink().add_route(route.to, route.via, route.interface);
-          !added) {
-        return fail("host " + host.name, added.error().what, added.error().remedy);
-      }
+    if (!host.nat) continue;
+    const Nat& nat = *host.nat;
+    const std::string where = "host " + host.name + ", NAT";
+    const auto outside = outside_address(host);
+    if (!outside) return fail(where, "its outside has no IPv4 address", "give the link '" + nat.outside + "' one");
+    const auto scope = NetworkNamespaceScope::enter(hosts_.at(host.name).network());
+    if (!scope) return fail(scope.error());
+    if (auto loaded = load_ruleset(where, nat_ruleset(nat, *outside)); !loaded) return loaded;
+    const std::string seconds = std::to_string(std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count());
+    for (const char* name : {"net/netfilter/nf_conntrack_udp_timeout", "net/netfilter/nf_conntrack_udp_timeout_stream"}) {
+      if (auto set = write_sysctl(name, seconds); !set) return set;
     }
   }
   return {};
+}
+
+std::optional<IpAddress> Keeper::outside_address(const Host& host) const {
+  for (const Link& link : plan_.topology.links) {
+    for (const LinkEnd& end : link.ends) {
+      if (end.node != host.name || end.interface != host.nat->outside) continue;
+      for (const IpPrefix& address : end.addresses) {
+        if (address.address.is_ipv4()) return address.address;
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 Result<void> Keeper::start_tunnels() {
@@ -315,6 +348,11 @@ Result<void> Keeper::start_tunnels() {
       if (!daemon) return fail(daemon.error());
       daemons_.push_back(*daemon);
     }
+  }
+  std::string key_log;
+  for (const auto& [name, keys] : keys_) key_log += keys->key_log();
+  if (!key_log.empty()) {
+    if (auto written = write_file(state_.file("keys.log"), key_log, 0600); !written) return written;
   }
   for (const Daemon& daemon : daemons_) {
     HostNamespace& host = hosts_.at(daemon.member->host);
@@ -394,6 +432,11 @@ Result<void> Keeper::set_link_up(size_t link, bool up) {
   }
   if (carried.engine == Engine::kWire) wire_.set_up(carried.wire, up);
   carried.up = up;
+  // The kernel has forgotten the routes of an interface that was down; those by way of another that still is wait.
+  for (const LinkEnd& end : carried.link->ends) {
+    const Host* host = up ? plan_.topology.find_host(end.node) : nullptr;
+    if (host != nullptr) (void)add_routes(*host);
+  }
   events_.add(up ? "link up" : "link down", carried.link->name);
   return {};
 }
@@ -411,8 +454,9 @@ std::string Keeper::status() const {
     Json interfaces = Json::array();
     for (const CarriedLink& carried : links_) {
       for (const LinkEnd& end : carried.link->ends) {
-        if (end.node == host.name)
-          interfaces.push_back({{"name", end.interface}, {"addresses", to_texts(end.addresses)}});
+        if (end.node != host.name) continue;
+        interfaces.push_back(
+            {{"name", end.interface}, {"link", carried.link->name}, {"addresses", to_texts(end.addresses)}});
       }
     }
     json["hosts"].push_back({{"name", host.name}, {"router", host.forward}, {"interfaces", interfaces}});

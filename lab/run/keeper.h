@@ -69,7 +69,9 @@ class Keeper : private Timed {
   Result<void> make_wire_link(CarriedLink& carried);
   Result<void> make_veth_link(CarriedLink& carried);
   Result<void> set_up_end(const Link& link, size_t end);
-  Result<void> add_routes();
+  Result<void> add_routes(const Host& host);
+  Result<void> add_nats();
+  [[nodiscard]] std::optional<IpAddress> outside_address(const Host& host) const;
   Result<void> start_tunnels();
   Result<void> start_services();
   Result<void> write_summary() const;

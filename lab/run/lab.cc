@@ -250,11 +250,43 @@ Result<void> Lab::set_link_up(const std::string& link, bool up) const {
   return {};
 }
 
+Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
+                              const std::function<void()>& ready) const {
+  const auto answer = ask(R"({"do":"status"})");
+  if (!answer) return fail(answer.error());
+  const Json status = Json::parse(*answer);
+  std::vector<CapturePoint> points;
+  std::string known;
+  const auto add = [&](const std::string& host, const std::string& interface, bool only_outgoing) -> Result<void> {
+    const auto holder = holder_of(host);
+    if (!holder) return fail(holder.error());
+    points.push_back({host + ":" + interface, interface, *holder, only_outgoing});
+    return {};
+  };
+  for (const Json& host : status["hosts"]) {
+    known += (known.empty() ? "" : ", ") + host["name"].get<std::string>();
+    for (const Json& interface : host["interfaces"]) {
+      const bool wanted = host["name"] == link_or_host || interface["link"] == link_or_host;
+      if (!wanted) continue;
+      if (auto added = add(host["name"], interface["name"], host["name"] != link_or_host); !added) return fail(added.error());
+    }
+  }
+  for (const Json& daemon : status["daemons"]) {
+    if (daemon["host"] != link_or_host) continue;
+    if (auto added = add(daemon["host"], daemon["interface"], false); !added) return fail(added.error());
+  }
+  for (const Json& link : status["links"]) known += ", " + link["name"].get<std::string>();
+  if (points.empty()) return fail("", fmt::format("there is no link or host '{}' in lab '{}'", link_or_host, name()), "use one of " + known);
+  const std::string comment = fmt::format("lab {}, {}, seed {}", name(), link_or_host, status["seed"].get<uint64_t>());
+  return lab::capture(points, file, comment, read_file(state_.file("keys.log")).value_or(""), limits, ready);
+}
+
 Result<std::string> Lab::status_json() const {
   const auto answer = ask(R"({"do":"status"})");
   if (!answer) return fail(answer.error());
   Json status = Json::parse(*answer);
   for (Json& daemon : status["daemons"]) {
+    if (daemon["kind"] == "kernel") continue;  // it has no control socket; 'lab exec HOST -- wg' shows it
     const auto report = get_device(control_socket(state_, daemon["host"], daemon["interface"]));
     if (!report) {
       daemon["error"] = report.error().to_string();

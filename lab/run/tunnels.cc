@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <thread>
 
+#include "lab/kernel/kernel_wireguard.h"
 #include "lab/run/uapi_client.h"
 #include "vpn/base/check.h"
+#include "vpn/config/text.h"
 
 namespace lab {
 namespace {
@@ -128,6 +130,15 @@ const vpn::Secret<32>* TunnelKeys::preshared(const std::string& a, const std::st
   return found == preshared_.end() ? nullptr : &found->second;
 }
 
+std::string TunnelKeys::key_log() const {
+  std::string text;
+  for (const auto& [host, pair] : pairs_) {
+    text += "LOCAL_STATIC_PRIVATE_KEY=" + vpn::config::to_base64(pair.private_key.view()) + "\n";
+  }
+  for (const auto& [hosts, key] : preshared_) text += "PRESHARED_KEY=" + vpn::config::to_base64(key.view()) + "\n";
+  return text;
+}
+
 std::string control_socket(const StateDirectory& state, const std::string& host,
                            const std::string& interface) {
   return state.file("hosts/" + host + "/run/wireguard/" + interface + ".sock");
@@ -156,15 +167,23 @@ Result<void> configure_daemon(const StateDirectory& state, HostNamespace& host, 
                               const TunnelKeys& keys) {
   const Tunnel& tunnel = *daemon.tunnel;
   const std::string& interface = tunnel.interface;
-  if (auto there = await_daemon(state, host, daemon); !there) return there;
-  if (auto set = set_device(control_socket(state, host.name(), interface), device_change(daemon, keys)); !set)
-    return set;
+  const bool in_kernel = tunnel.kind == "kernel";
+  if (!in_kernel) {
+    if (auto there = await_daemon(state, host, daemon); !there) return there;
+  }
   Netlink& netlink = host.netlink();
   for (const IpPrefix& address : daemon.member->addresses) {
     if (auto added = netlink.add_address(interface, address); !added) return added;
   }
   if (auto set = netlink.set_mtu(interface, tunnel.mtu_bytes); !set) return set;
   if (auto up = netlink.set_up(interface, true); !up) return up;
+  // Only now, for a daemon that is told to keep a path open sends its first keepalive at once, if it can.
+  const auto scope = NetworkNamespaceScope::enter(host.network());
+  if (!scope) return fail(scope.error());
+  const DeviceChange change = device_change(daemon, keys);
+  auto set = in_kernel ? set_kernel_device(interface, change)
+                       : set_device(control_socket(state, host.name(), interface), change);
+  if (!set) return set;
   for (const IpPrefix& route : daemon.member->routes) {
     if (auto added = netlink.add_route(route, std::nullopt, interface); !added) return added;
   }

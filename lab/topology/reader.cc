@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "lab/topology/addresses.h"
@@ -325,12 +326,18 @@ void TopologyReader::read_routes(std::vector<Section> sections) {
 }
 
 void TopologyReader::add_route(Section& section, Host& host, const std::string& text) {
-  const auto words = words_of(text);
+  auto words = words_of(text);
   const auto complain = [&](const std::string& what) {
     section.report(
         "routes", fmt::format("route '{}': {}", text, what),
-        "write it as \"10.0.0.0/8 via 192.0.2.1\", \"default via ROUTER\" or \"10.0.0.0/8 dev wg0\"");
+        "write it as \"10.0.0.0/8 via 192.0.2.1 metric 10\", \"default via ROUTER\" or \"10.0.0.0/8 dev wg0\"");
   };
+  uint32_t metric = 0;
+  if (words.size() == 5 && words[3] == "metric") {
+    const auto [end, error] = std::from_chars(words[4].data(), words[4].data() + words[4].size(), metric);
+    if (error != std::errc{} || *end != '\0') return complain(fmt::format("'{}' is no metric", words[4]));
+    words.resize(3);
+  }
   if (words.size() != 3 || (words[1] != "via" && words[1] != "dev")) return complain("it is not understood");
   std::vector<IpPrefix> targets;
   if (words[0] == "default") {
@@ -343,7 +350,7 @@ void TopologyReader::add_route(Section& section, Host& host, const std::string& 
   if (words[1] == "dev") {
     if (!is_host_interface(host.name, words[2]))
       return complain(fmt::format("the host has no interface '{}'", words[2]));
-    for (const IpPrefix& target : targets) host.routes.push_back({target, std::nullopt, words[2]});
+    for (const IpPrefix& target : targets) host.routes.push_back({target, std::nullopt, words[2], metric});
     return;
   }
   const auto literal = IpAddress::parse(words[2]);
@@ -355,7 +362,7 @@ void TopologyReader::add_route(Section& section, Host& host, const std::string& 
     const auto via =
         literal ? literal : reachable_address(host.name, words[2], target.address.family(), true);
     if (!via || via->family() != target.address.family()) continue;
-    host.routes.push_back({target, via, ""});
+    host.routes.push_back({target, via, "", metric});
     added = true;
   }
   if (!added) complain(fmt::format("'{}' has no address on a link of this host", words[2]));

@@ -77,6 +77,7 @@ struct Route {
   IpPrefix to;
   std::optional<IpAddress> via;
   std::string interface;  // empty: found by `via`
+  uint32_t metric = 0;    // of several routes to one place the one with the least is used
 };
 
 // How a router translates addresses, by the names of RFC 3489. Mapping and filtering are:
