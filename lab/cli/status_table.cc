@@ -30,7 +30,8 @@ std::string rate_since(const Json& now, const Json& before, const Json& link, co
     if (old_link["name"] != link["name"] || seconds <= 0) continue;
     for (const Json& old : old_link["directions"]) {
       if (old["from"] != direction["from"] || !old.contains("counters")) continue;
-      const auto bytes = direction["counters"]["delivered_bytes"].get<double>() - old["counters"]["delivered_bytes"].get<double>();
+      const auto bytes = direction["counters"]["delivered_bytes"].get<double>() -
+                         old["counters"]["delivered_bytes"].get<double>();
       return fmt::format(", {:.2f} Mbit/s", bytes * 8 / 1e6 / seconds);
     }
   }

@@ -132,9 +132,9 @@ int link(const std::string& name, const std::string& link, const std::string& st
 int capture(const CaptureArguments& arguments) {
   const auto lab = Lab::open(arguments.name);
   if (!lab) return complain(lab.error());
-  const auto count = lab->capture(arguments.target, arguments.file, {arguments.packets, arguments.seconds}, [&] {
-    fmt::print(stderr, "capturing {}; end with Ctrl-C\n", arguments.target);
-  });
+  const auto count =
+      lab->capture(arguments.target, arguments.file, {arguments.packets, arguments.seconds},
+                   [&] { fmt::print(stderr, "capturing {}; end with Ctrl-C\n", arguments.target); });
   if (!count) return complain(count.error());
   fmt::print("{} packets in {}\n", *count, arguments.file);
   return 0;
@@ -148,8 +148,8 @@ int events(const std::string& name, bool follow) {
     for (std::string line; std::getline(stream, line);) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
       if (!json.is_object()) continue;
-      fmt::print("{:10.3f} s  {:<14} {:<16} {}\n", json.value("at", 0.0), json.value("what", ""), json.value("about", ""),
-                 json.value("detail", ""));
+      fmt::print("{:10.3f} s  {:<14} {:<16} {}\n", json.value("at", 0.0), json.value("what", ""),
+                 json.value("about", ""), json.value("detail", ""));
     }
     if (!follow || !state.live_keeper()) return 0;
     std::fflush(stdout);
@@ -175,7 +175,8 @@ int doctor() {
   bool possible = true;
   for (const Finding& finding : examine()) {
     const char* const verdict = finding.well ? "ok" : finding.needed ? "MISSING" : "missing";
-    fmt::print("{:<8} {}: {}{}{}\n", verdict, finding.what, finding.detail, finding.well ? "" : "; remedy: ", finding.remedy);
+    fmt::print("{:<8} {}: {}{}{}\n", verdict, finding.what, finding.detail,
+               finding.well ? "" : "; remedy: ", finding.remedy);
     possible &= finding.well || !finding.needed;
   }
   return possible ? 0 : 1;

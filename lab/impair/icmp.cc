@@ -41,8 +41,8 @@ std::vector<uint8_t> answer_ipv4(BytesView frame, uint32_t mtu_bytes) {
   const bool may_fragment = (packet[6] & 0x40) == 0;
   const bool later_fragment = (vpn::load_be<uint16_t>(packet.data() + 6) & 0x1FFF) != 0;
   const bool multicast = packet[16] >= 224;
-  const bool icmp_error = packet[9] == kProtocolIcmp && packet.size() > header_bytes && packet[header_bytes] != 0 &&
-                          packet[header_bytes] != 8;
+  const bool icmp_error = packet[9] == kProtocolIcmp && packet.size() > header_bytes &&
+                          packet[header_bytes] != 0 && packet[header_bytes] != 8;
   if (may_fragment || later_fragment || multicast || icmp_error) return {};
   const size_t quoted = std::min(packet.size(), header_bytes + 8);
 
@@ -69,7 +69,8 @@ std::vector<uint8_t> answer_ipv4(BytesView frame, uint32_t mtu_bytes) {
 std::vector<uint8_t> answer_ipv6(BytesView frame, uint32_t mtu_bytes) {
   const BytesView packet = frame.subspan(kEthernetHeaderBytes);
   const bool multicast = packet[24] == 0xFF;
-  const bool icmp_error = packet[6] == kProtocolIcmpv6 && packet.size() > kIpv6Bytes && packet[kIpv6Bytes] < 128;
+  const bool icmp_error =
+      packet[6] == kProtocolIcmpv6 && packet.size() > kIpv6Bytes && packet[kIpv6Bytes] < 128;
   if (multicast || icmp_error) return {};
   const size_t quoted = std::min(packet.size(), kLongestIpv6Answer - kIpv6Bytes - kIcmpBytes);
 
@@ -104,9 +105,41 @@ std::vector<uint8_t> too_big_answer(BytesView frame, uint32_t mtu_bytes) {
       if (header_bytes < kIpv4Bytes || header_bytes > packet.size()) return {};
       return answer_ipv4(frame, mtu_bytes);
     }
-    case 0x86DD: return packet.size() < kIpv6Bytes ? std::vector<uint8_t>{} : answer_ipv6(frame, mtu_bytes);
-    default: return {};
+    case 0x86DD:
+      return packet.size() < kIpv6Bytes ? std::vector<uint8_t>{} : answer_ipv6(frame, mtu_bytes);
+    default:
+      return {};
   }
+}
+
+std::vector<std::vector<uint8_t>> fragments_of(BytesView frame, uint32_t mtu_bytes) {
+  constexpr uint16_t kMoreFragments = 0x2000;
+  if (frame.size() < kEthernetHeaderBytes + kIpv4Bytes || vpn::load_be<uint16_t>(frame.data() + 12) != 0x0800)
+    return {};
+  const BytesView packet = frame.subspan(kEthernetHeaderBytes);
+  const size_t packet_bytes = vpn::load_be<uint16_t>(packet.data() + 2);
+  const auto flags_and_offset = vpn::load_be<uint16_t>(packet.data() + 6);
+  const bool may_fragment = (packet[6] & 0x40) == 0;
+  if (packet[0] != 0x45 || !may_fragment || packet_bytes > packet.size() || mtu_bytes < kIpv4Bytes + 8)
+    return {};
+
+  const BytesView payload = packet.subspan(kIpv4Bytes, packet_bytes - kIpv4Bytes);
+  const size_t step = (mtu_bytes - kIpv4Bytes) & ~size_t{7};  // offsets count in units of eight bytes
+  std::vector<std::vector<uint8_t>> fragments;
+  for (size_t offset = 0; offset < payload.size(); offset += step) {
+    const BytesView part = payload.subspan(offset, std::min(step, payload.size() - offset));
+    std::vector<uint8_t> fragment(frame.begin(), frame.begin() + kEthernetHeaderBytes + kIpv4Bytes);
+    uint8_t* const ip = fragment.data() + kEthernetHeaderBytes;
+    const bool last = offset + part.size() == payload.size();
+    vpn::store_be<uint16_t>(ip + 2, static_cast<uint16_t>(kIpv4Bytes + part.size()));
+    vpn::store_be<uint16_t>(
+        ip + 6, static_cast<uint16_t>((flags_and_offset + offset / 8) | (last ? 0 : kMoreFragments)));
+    vpn::store_be<uint16_t>(ip + 10, 0);
+    vpn::store_be<uint16_t>(ip + 10, checksum(sum_words({ip, kIpv4Bytes})));
+    fragment.insert(fragment.end(), part.begin(), part.end());
+    fragments.push_back(std::move(fragment));
+  }
+  return fragments;
 }
 
 }  // namespace lab

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "lab/impair/frame.h"
 #include "lab/impair/icmp.h"
@@ -18,6 +19,8 @@ using vpn::sim::LossCause;
 constexpr size_t kFrameCapacity = 65536 + 64;
 // Frames read from one descriptor before the others, and what is due, get their turn.
 constexpr int kReadsPerTurn = 64;
+// Threads that close interfaces at the end.
+constexpr size_t kClosers = 16;
 // On a cable a frame occupies its own bytes, preamble, checksum and gap; rates are meant without these, as
 // netem's are.
 constexpr uint64_t kBitsPerByte = 8;
@@ -45,6 +48,15 @@ Wire::Wire(EventLoop& loop, uint64_t seed) : loop_(loop), seed_(seed) {
 
 Wire::~Wire() {
   for (const auto& lane : lanes_) loop_.unwatch(lane->from);
+  // The kernel takes tens of milliseconds to forget an interface, most of them waiting: many can wait at a
+  // time.
+  std::vector<std::thread> closers;
+  for (size_t first = 0; first < kClosers && first < lanes_.size(); ++first) {
+    closers.emplace_back([this, first] {
+      for (size_t i = first; i < lanes_.size(); i += kClosers) lanes_[i]->tap.reset();
+    });
+  }
+  for (std::thread& closer : closers) closer.join();
 }
 
 Result<size_t> Wire::add_link(LinkSetup setup) {
@@ -125,14 +137,8 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
   }
   // Asked before anything else may refuse the frame, so that the count does not depend on it.
   const vpn::sim::Fate fate = lane.fates.next(lane.impairment, message).fate;
-  std::optional<SteadyTime> sent = now;
   if (!lane.up) {
     ++counters.link_down;
-    return give_back(std::move(frame));
-  }
-  if (lane.impairment.mtu_bytes > 0 && ip_packet_bytes(bytes) > lane.impairment.mtu_bytes) {
-    ++counters.too_long;
-    if (lane.impairment.icmp) answer_too_long(lane, bytes);
     return give_back(std::move(frame));
   }
   if (fate.is_lost()) {
@@ -141,7 +147,17 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
     counters.lost_in_burst += fate.loss == LossCause::kBurst;
     return give_back(std::move(frame));
   }
-  sent = serialize(lane, bytes.size(), now);
+  if (lane.impairment.mtu_bytes > 0 && ip_packet_bytes(bytes) > lane.impairment.mtu_bytes) {
+    refuse_too_long(lane, bytes, fate, now);
+    return give_back(std::move(frame));
+  }
+  send_on(lane, std::move(frame), fate, now);
+}
+
+void Wire::send_on(Lane& lane, Frame frame, const vpn::sim::Fate& fate, SteadyTime now) {
+  LinkCounters& counters = lane.counters;
+  const MutableBytes bytes(frame.memory.get() + kVirtioHeaderBytes, frame.length - kVirtioHeaderBytes);
+  const auto sent = serialize(lane, bytes.size(), now);
   if (!sent) {
     ++counters.queue_full;
     return give_back(std::move(frame));
@@ -149,16 +165,39 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
   counters.held += fate.held;
   if (fate.duplicate_delay) {
     ++counters.duplicated;
-    Frame copy = take_frame();
-    std::memcpy(copy.memory.get(), frame.memory.get(), frame.length);
-    copy.length = frame.length;
-    launch(lane, *sent + *fate.duplicate_delay, std::move(copy));
+    launch(lane, *sent + *fate.duplicate_delay, copy_of({frame.memory.get(), frame.length}));
   }
   if (fate.corrupt) {
     ++counters.corrupted;
+    const VirtioHeader virtio = load_virtio_header(frame.memory.get());
     corrupt_frame(*fate.corrupt, bytes, (virtio.flags & VirtioHeader::kChecksumPending) != 0);
   }
   launch(lane, *sent + fate.delay, std::move(frame));
+}
+
+void Wire::refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fate& fate, SteadyTime now) {
+  ++lane.counters.too_long;
+  if (!lane.impairment.icmp) return;
+  constexpr std::array<uint8_t, kVirtioHeaderBytes> kNoOffload{};
+  const auto framed = [&](const std::vector<uint8_t>& inner) {
+    std::vector<uint8_t> outer(kNoOffload.begin(), kNoOffload.end());
+    outer.insert(outer.end(), inner.begin(), inner.end());
+    return outer;
+  };
+  for (const auto& fragment : fragments_of(bytes, lane.impairment.mtu_bytes)) {
+    send_on(lane, copy_of(framed(fragment)), fate, now);
+  }
+  const std::vector<uint8_t> answer = too_big_answer(bytes, lane.impairment.mtu_bytes);
+  if (answer.empty()) return;
+  const std::vector<uint8_t> frame = framed(answer);
+  (void)!::write(lane.from, frame.data(), frame.size());  // where it does not fit, it is lost, as ICMP may be
+}
+
+Wire::Frame Wire::copy_of(vpn::BytesView bytes) {
+  Frame copy = take_frame();
+  std::memcpy(copy.memory.get(), bytes.data(), bytes.size());
+  copy.length = bytes.size();
+  return copy;
 }
 
 std::optional<SteadyTime> Wire::serialize(Lane& lane, size_t frame_bytes, SteadyTime now) {
@@ -172,16 +211,6 @@ std::optional<SteadyTime> Wire::serialize(Lane& lane, size_t frame_bytes, Steady
   lane.serializer_free = std::max(lane.serializer_free, now) + takes;
   done.push_back(lane.serializer_free);
   return lane.serializer_free;
-}
-
-void Wire::answer_too_long(const Lane& lane, vpn::BytesView bytes) {
-  const std::vector<uint8_t> answer = too_big_answer(bytes, lane.impairment.mtu_bytes);
-  if (answer.empty()) return;
-  const VirtioHeader header;
-  std::vector<uint8_t> frame(kVirtioHeaderBytes);
-  std::memcpy(frame.data(), &header, sizeof header);
-  frame.insert(frame.end(), answer.begin(), answer.end());
-  (void)!::write(lane.from, frame.data(), frame.size());  // where it does not fit, it is lost, as ICMP may be
 }
 
 void Wire::launch(Lane& lane, SteadyTime due, Frame frame) {

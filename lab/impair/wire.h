@@ -2,7 +2,7 @@
 // weather. What befalls a frame is decided by vpn::sim::LinkFates, so one seed and the same offered packets
 // lose the same ones.
 //
-// A frame meets, in this order: the link being up, the MTU, its fate (drop list, loss, burst), the rate and
+// A frame meets, in this order: the link being up, its fate (drop list, loss, burst), the MTU, the rate and
 // its queue, corruption, delay; a duplicate follows with a delay of its own. Links without weather let the
 // kernel hand over unsegmented frames; with weather every frame is as it would be on a cable.
 #pragma once
@@ -93,8 +93,11 @@ class Wire : public Timed {
   void carry(Lane& lane, Frame frame, SteadyTime now);
   // When the serialiser is done with a frame; nothing where its queue is full.
   static std::optional<SteadyTime> serialize(Lane& lane, size_t frame_bytes, SteadyTime now);
-  // Tells the sender of a packet that it is too long.
-  static void answer_too_long(const Lane& lane, vpn::BytesView bytes);
+  // Rate, duplication, corruption and delay, of a frame that is not lost.
+  void send_on(Lane& lane, Frame frame, const vpn::sim::Fate& fate, SteadyTime now);
+  // What a router does: sends fragments on, or tells the sender; or nothing, where the weather has no ICMP.
+  void refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fate& fate, SteadyTime now);
+  [[nodiscard]] Frame copy_of(vpn::BytesView bytes);
   void deliver(Lane& lane, Frame frame);
   void launch(Lane& lane, SteadyTime due, Frame frame);
   [[nodiscard]] Frame take_frame();

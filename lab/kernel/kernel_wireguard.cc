@@ -80,8 +80,8 @@ Result<void> set_kernel_device(const std::string& interface, const vpn::config::
                 "use kind vpn or wireguard-go, or 'lab vm run'");
   }
   const std::unique_ptr<nl_msg, FreeMessage> message(nlmsg_alloc_size(kMessageBytes));
-  genlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_REQUEST | NLM_F_ACK, WG_CMD_SET_DEVICE,
-              WG_GENL_VERSION);
+  genlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_REQUEST | NLM_F_ACK,
+              WG_CMD_SET_DEVICE, WG_GENL_VERSION);
   nla_put_string(message.get(), WGDEVICE_A_IFNAME, interface.c_str());
   if (change.private_key) put_key(message.get(), WGDEVICE_A_PRIVATE_KEY, change.private_key->view());
   if (change.listen_port) nla_put_u16(message.get(), WGDEVICE_A_LISTEN_PORT, *change.listen_port);
@@ -91,7 +91,9 @@ Result<void> set_kernel_device(const std::string& interface, const vpn::config::
   nla_nest_end(message.get(), peers);
   code = nl_send_auto(socket.get(), message.get());
   if (code >= 0) code = nl_wait_for_ack(socket.get());
-  if (code < 0) return fail(interface, std::string("setting the kernel's WireGuard: ") + nl_geterror(code), "see 'lab doctor'");
+  if (code < 0)
+    return fail(interface, std::string("setting the kernel's WireGuard: ") + nl_geterror(code),
+                "see 'lab doctor'");
   return {};
 }
 

@@ -1,4 +1,5 @@
-// The kernel's own WireGuard, which has no control socket: it is set and asked by generic netlink (linux/wireguard.h).
+// The kernel's own WireGuard, which has no control socket: it is set and asked by generic netlink
+// (linux/wireguard.h).
 #pragma once
 
 #include <string>
@@ -9,6 +10,7 @@
 namespace lab {
 
 // Applies `change` to the interface, in the calling thread's network namespace.
-[[nodiscard]] Result<void> set_kernel_device(const std::string& interface, const vpn::config::DeviceChange& change);
+[[nodiscard]] Result<void> set_kernel_device(const std::string& interface,
+                                             const vpn::config::DeviceChange& change);
 
 }  // namespace lab

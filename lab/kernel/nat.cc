@@ -21,10 +21,13 @@ std::string interface_set(const std::vector<std::string>& names) {
 // Where a datagram from outside belongs: who uses the port, and whom they have spoken to from it.
 std::string state_of(const Nat& nat, int64_t seconds) {
   std::string text = fmt::format(
-      "  map users {{ type inet_service : ipv4_addr; flags dynamic,timeout; timeout {}s; size 65535; }}\n", seconds);
+      "  map users {{ type inet_service : ipv4_addr; flags dynamic,timeout; timeout {}s; size 65535; }}\n",
+      seconds);
   if (nat.kind == NatKind::kRestricted) {
-    text += fmt::format("  set spoken_to {{ type ipv4_addr . inet_service; flags dynamic,timeout; timeout {}s; size 65535; }}\n",
-                        seconds);
+    text += fmt::format(
+        "  set spoken_to {{ type ipv4_addr . inet_service; flags dynamic,timeout; timeout {}s; size 65535; "
+        "}}\n",
+        seconds);
   }
   return text;
 }
@@ -43,21 +46,25 @@ std::string nat_ruleset(const Nat& nat, const IpAddress& outside) {
   // Before translation, and for every datagram, so that what is in use does not time out.
   if (keeps_users) {
     text += "  chain note {\n    type filter hook forward priority 0; policy accept;\n";
-    text += fmt::format("    iifname {} oifname \"{}\" meta l4proto udp update @users {{ udp sport : ip saddr }}\n", inside, nat.outside);
+    text += fmt::format(
+        "    iifname {} oifname \"{}\" meta l4proto udp update @users {{ udp sport : ip saddr }}\n", inside,
+        nat.outside);
     if (nat.kind == NatKind::kRestricted) {
-      text += fmt::format("    iifname {} oifname \"{}\" meta l4proto udp update @spoken_to {{ ip daddr . udp sport }}\n", inside,
-                          nat.outside);
+      text += fmt::format(
+          "    iifname {} oifname \"{}\" meta l4proto udp update @spoken_to {{ ip daddr . udp sport }}\n",
+          inside, nat.outside);
     }
     text += "  }\n";
   }
   text += "  chain incoming {\n    type nat hook prerouting priority dstnat; policy accept;\n";
   if (is_cone) {
     const char* const allowed = nat.kind == NatKind::kRestricted ? "ip saddr . udp dport @spoken_to " : "";
-    text += fmt::format("    iifname \"{}\" ip daddr {} meta l4proto udp {}dnat to udp dport map @users\n", nat.outside,
-                        outside.to_string(), allowed);
+    text += fmt::format("    iifname \"{}\" ip daddr {} meta l4proto udp {}dnat to udp dport map @users\n",
+                        nat.outside, outside.to_string(), allowed);
   }
   if (nat.hairpin) {
-    text += fmt::format("    iifname {} ip daddr {} meta l4proto udp dnat to udp dport map @users\n", inside, outside.to_string());
+    text += fmt::format("    iifname {} ip daddr {} meta l4proto udp dnat to udp dport map @users\n", inside,
+                        outside.to_string());
   }
   text += "  }\n";
 
@@ -65,9 +72,11 @@ std::string nat_ruleset(const Nat& nat, const IpAddress& outside) {
   text += fmt::format("    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n", nat.outside);
 
   text += "  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n";
-  text += fmt::format("    oifname \"{}\" masquerade{}\n", nat.outside, nat.kind == NatKind::kSymmetric ? " fully-random" : "");
+  text += fmt::format("    oifname \"{}\" masquerade{}\n", nat.outside,
+                      nat.kind == NatKind::kSymmetric ? " fully-random" : "");
   if (nat.hairpin) {
-    text += fmt::format("    iifname {} oifname {} ct status & dnat == dnat snat to {}\n", inside, inside, outside.to_string());
+    text += fmt::format("    iifname {} oifname {} ct status & dnat == dnat snat to {}\n", inside, inside,
+                        outside.to_string());
   }
   text += "  }\n}\n";
   return text;

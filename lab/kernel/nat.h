@@ -8,9 +8,10 @@
 
 namespace lab {
 
-// The ruleset that makes a router translate as `nat` says; `outside` is its IPv4 address there. UDP behaves as the kind
-// demands; TCP and ICMP are masqueraded. IPv6 is forwarded as it is. The source port is kept where it is free, as most
-// home routers do (never with the symmetric kind). Hairpin traffic is not filtered, whatever the kind.
+// The ruleset that makes a router translate as `nat` says; `outside` is its IPv4 address there. UDP behaves
+// as the kind demands; TCP and ICMP are masqueraded. IPv6 is forwarded as it is. The source port is kept
+// where it is free, as most home routers do (never with the symmetric kind). Hairpin traffic is not filtered,
+// whatever the kind.
 [[nodiscard]] std::string nat_ruleset(const Nat& nat, const IpAddress& outside);
 
 // Loads a ruleset into the calling thread's network namespace. An Error holds what nftables said.

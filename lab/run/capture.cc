@@ -39,12 +39,13 @@ Result<void> enter_host(pid_t holder) {
   const std::string base = "/proc/" + std::to_string(holder) + "/ns/";
   struct stat own {};
   struct stat other {};
-  const bool same_user = ::stat("/proc/self/ns/user", &own) == 0 && ::stat((base + "user").c_str(), &other) == 0 &&
-                         own.st_ino == other.st_ino;
+  const bool same_user = ::stat("/proc/self/ns/user", &own) == 0 &&
+                         ::stat((base + "user").c_str(), &other) == 0 && own.st_ino == other.st_ino;
   const UniqueFd user(::open((base + "user").c_str(), O_RDONLY | O_CLOEXEC));
   const UniqueFd network(::open((base + "net").c_str(), O_RDONLY | O_CLOEXEC));
   if (!same_user && ::setns(user.get(), CLONE_NEWUSER) != 0) return fail_errno("capture", "entering the lab");
-  if (::setns(network.get(), CLONE_NEWNET) != 0) return fail_errno("capture", "entering the host", "run as the user who brought the lab up");
+  if (::setns(network.get(), CLONE_NEWNET) != 0)
+    return fail_errno("capture", "entering the host", "run as the user who brought the lab up");
   return {};
 }
 
@@ -56,11 +57,14 @@ Result<Ear> listen_at(const CapturePoint& point) {
   if (!ear.socket.is_open()) return fail_errno(point.label, "making a packet socket");
   ifreq request{};
   std::strncpy(request.ifr_name, point.interface.c_str(), IFNAMSIZ - 1);
-  if (::ioctl(ear.socket.get(), SIOCGIFHWADDR, &request) != 0) return fail_errno(point.label, "looking the interface up");
-  if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER && request.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) ear.link_type = kLinkTypeRaw;
+  if (::ioctl(ear.socket.get(), SIOCGIFHWADDR, &request) != 0)
+    return fail_errno(point.label, "looking the interface up");
+  if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER && request.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK)
+    ear.link_type = kLinkTypeRaw;
   const int on = 1;
   ::setsockopt(ear.socket.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-  if (::setsockopt(ear.socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
+  if (::setsockopt(ear.socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) !=
+      0) {
     ::setsockopt(ear.socket.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
   }
   sockaddr_ll address{};
@@ -91,9 +95,11 @@ bool hear(const Ear& ear, uint32_t number, std::vector<uint8_t>& buffer, std::st
   if (ear.only_outgoing && !outgoing) return true;
   timespec time{};
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SO_TIMESTAMPNS) std::memcpy(&time, CMSG_DATA(header), sizeof time);
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SO_TIMESTAMPNS)
+      std::memcpy(&time, CMSG_DATA(header), sizeof time);
   }
-  const uint64_t nanoseconds = static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+  const uint64_t nanoseconds =
+      static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
   out += pcapng::packet(number, nanoseconds, {buffer.data(), static_cast<size_t>(length)}, outgoing);
   ++count;
   return true;
@@ -111,10 +117,13 @@ Result<void> append(const UniqueFd& file, const std::string& path, std::string& 
 
 }  // namespace
 
-Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::string& path, const std::string& comment,
-                         const std::string& key_log, CaptureLimits limits, const std::function<void()>& ready) {
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));  // it may hold keys
-  if (!file.is_open()) return fail_errno(path, "opening it to write", "name a file that can be written with -o");
+Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::string& path,
+                         const std::string& comment, const std::string& key_log, CaptureLimits limits,
+                         const std::function<void()>& ready) {
+  const UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));  // it may hold keys
+  if (!file.is_open())
+    return fail_errno(path, "opening it to write", "name a file that can be written with -o");
   sigset_t ending;
   sigemptyset(&ending);
   sigaddset(&ending, SIGINT);
@@ -142,13 +151,16 @@ Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::str
   for (;;) {
     int wait = -1;
     if (limits.seconds > 0) {
-      const double left = limits.seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      const double left =
+          limits.seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (left <= 0) return count;
       wait = static_cast<int>(left * 1000) + 1;
     }
-    if (::poll(waits.data(), waits.size(), wait) < 0 && errno != EINTR) return fail_errno("capture", "waiting");
+    if (::poll(waits.data(), waits.size(), wait) < 0 && errno != EINTR)
+      return fail_errno("capture", "waiting");
     for (size_t i = 0; i < ears.size(); ++i) {
-      while ((limits.packets == 0 || count < limits.packets) && hear(ears[i], static_cast<uint32_t>(i), buffer, out, count)) {
+      while ((limits.packets == 0 || count < limits.packets) &&
+             hear(ears[i], static_cast<uint32_t>(i), buffer, out, count)) {
       }
     }
     if (auto written = append(file, path, out); !written) return fail(written.error());

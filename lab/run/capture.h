@@ -13,10 +13,10 @@ namespace lab {
 
 // One interface to listen on.
 struct CapturePoint {
-  std::string label;            // as the file calls it: "left:wan"
-  std::string interface;        // in the network namespace of `holder`
-  pid_t holder = 0;             // a process that is in the host
-  bool only_outgoing = false;   // a link is heard at both ends: each packet once, as it was sent
+  std::string label;           // as the file calls it: "left:wan"
+  std::string interface;       // in the network namespace of `holder`
+  pid_t holder = 0;            // a process that is in the host
+  bool only_outgoing = false;  // a link is heard at both ends: each packet once, as it was sent
 };
 
 struct CaptureLimits {
@@ -24,10 +24,10 @@ struct CaptureLimits {
   double seconds = 0;    // 0: no limit
 };
 
-// Writes packets until a limit is reached or SIGINT or SIGTERM comes. `ready` is called once everything listens. Returns
-// how many packets there were. The calling process is in other namespaces afterwards.
+// Writes packets until a limit is reached or SIGINT or SIGTERM comes. `ready` is called once everything
+// listens. Returns how many packets there were. The calling process is in other namespaces afterwards.
 [[nodiscard]] Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::string& file,
-                                       const std::string& comment, const std::string& key_log, CaptureLimits limits,
-                                       const std::function<void()>& ready);
+                                       const std::string& comment, const std::string& key_log,
+                                       CaptureLimits limits, const std::function<void()>& ready);
 
 }  // namespace lab

@@ -23,7 +23,8 @@
 namespace lab {
 namespace {
 
-// Runs `probe` in a child that is in new namespaces (of a new user, unless we are root). An empty answer is success.
+// Runs `probe` in a child that is in new namespaces (of a new user, unless we are root). An empty answer is
+// success.
 std::string try_in_namespaces(const std::function<Result<void>()>& probe) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return "no pipe";
@@ -68,7 +69,8 @@ std::string user_namespace_remedy() {
   if (setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1") {
     return "sysctl kernel.apparmor_restrict_unprivileged_userns=0";
   }
-  if (setting("/proc/sys/kernel/unprivileged_userns_clone") == "0") return "sysctl kernel.unprivileged_userns_clone=1";
+  if (setting("/proc/sys/kernel/unprivileged_userns_clone") == "0")
+    return "sysctl kernel.unprivileged_userns_clone=1";
   if (setting("/proc/sys/user/max_user_namespaces") == "0") return "sysctl user.max_user_namespaces=10000";
   return "run as root; inside a container, let it make namespaces (--privileged, or its seccomp profile)";
 }
@@ -89,7 +91,8 @@ Result<void> probe_wire() {
 Result<void> probe_veth() {
   const auto here = open_network_namespace(::getpid());
   if (!here) return fail(here.error());
-  return with_netlink([&](Netlink& netlink) { return netlink.create_veth("doctor0", "doctor1", here->get()); });
+  return with_netlink(
+      [&](Netlink& netlink) { return netlink.create_veth("doctor0", "doctor1", here->get()); });
 }
 
 Result<void> probe_netem() {
@@ -111,8 +114,11 @@ Result<void> probe_nat() {
 Result<void> probe_overlay() {
   if (::mount("tmpfs", "/mnt", "tmpfs", 0, nullptr) != 0) return fail_errno("", "mounting tmpfs");
   for (const char* directory : {"/mnt/upper", "/mnt/work"}) (void)::mkdir(directory, 0755);
-  const std::string options = std::string("lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work") + (setting("/proc/self/uid_map").find("4294967295") == std::string::npos ? ",userxattr" : "");
-  if (::mount("overlay", "/etc", "overlay", 0, options.c_str()) != 0) return fail_errno("", "mounting an overlay");
+  const std::string options =
+      std::string("lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work") +
+      (setting("/proc/self/uid_map").find("4294967295") == std::string::npos ? ",userxattr" : "");
+  if (::mount("overlay", "/etc", "overlay", 0, options.c_str()) != 0)
+    return fail_errno("", "mounting an overlay");
   return {};
 }
 
@@ -120,36 +126,47 @@ Result<void> probe_overlay() {
 
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
-  const auto add = [&](const std::string& what, bool needed, const std::string& well, const std::string& problem,
-                       const std::string& remedy) {
-    findings.push_back({what, problem.empty(), needed, problem.empty() ? well : problem, problem.empty() ? "" : remedy});
+  const auto add = [&](const std::string& what, bool needed, const std::string& well,
+                       const std::string& problem, const std::string& remedy) {
+    findings.push_back(
+        {what, problem.empty(), needed, problem.empty() ? well : problem, problem.empty() ? "" : remedy});
   };
   utsname kernel{};
   ::uname(&kernel);
   const bool root = ::geteuid() == 0;
   add("user", false, root ? "root" : "an ordinary user: labs come up in user namespaces", "", "");
-  add("namespaces", true, std::string("Linux ") + kernel.release, try_in_namespaces([]() -> Result<void> { return {}; }),
+  add("namespaces", true, std::string("Linux ") + kernel.release,
+      try_in_namespaces([]() -> Result<void> { return {}; }),
       root ? "inside a container, let it make namespaces (--privileged)" : user_namespace_remedy());
   const int tun = ::access("/dev/net/tun", R_OK | W_OK) == 0 ? 0 : errno;
   add("TUN and TAP (engine wire, VPN daemons)", true, "user-space links work", try_in_namespaces(probe_wire),
       tun == EACCES ? "chmod 0666 /dev/net/tun (udev's default), or run as root"
                     : "load the module tun (modprobe tun), or give the container /dev/net/tun");
-  add("veth (engines netem and veth)", false, "kernel links work", try_in_namespaces(probe_veth), "load the module veth, or use engine wire");
-  add("bridge (switches)", false, "switches work",
-      try_in_namespaces([] { return with_netlink([](Netlink& netlink) { return netlink.create_bridge("doctor"); }); }),
+  add("veth (engines netem and veth)", false, "kernel links work", try_in_namespaces(probe_veth),
+      "load the module veth, or use engine wire");
+  add("bridge (switches)", false, "switches work", try_in_namespaces([] {
+        return with_netlink([](Netlink& netlink) { return netlink.create_bridge("doctor"); });
+      }),
       "load the module bridge, or use topologies without switches");
-  add("netem (engine netem)", false, "links with weather use it, unless a seed is given", try_in_namespaces(probe_netem),
+  add("netem (engine netem)", false, "links with weather use it, unless a seed is given",
+      try_in_namespaces(probe_netem),
       "nothing to do: links with weather use engine wire; for the kernel's own, run under 'lab vm run --'");
-  add("WireGuard in the kernel (kind kernel)", false, "kind = \"kernel\" works",
-      try_in_namespaces([] { return with_netlink([](Netlink& netlink) { return netlink.create_wireguard("doctor"); }); }),
+  add("WireGuard in the kernel (kind kernel)", false, "kind = \"kernel\" works", try_in_namespaces([] {
+        return with_netlink([](Netlink& netlink) { return netlink.create_wireguard("doctor"); });
+      }),
       "use kind vpn or wireguard-go, or run under 'lab vm run --'");
   add("nftables with NAT (routers with nat)", false, "all kinds of NAT work", try_in_namespaces(probe_nat),
       "load the modules nf_tables and nft_chain_nat, or run under 'lab vm run --'");
-  add("overlay (each host's own /etc)", false, "hosts change /etc for themselves", try_in_namespaces(probe_overlay),
+  add("overlay (each host's own /etc)", false, "hosts change /etc for themselves",
+      try_in_namespaces(probe_overlay),
       "hosts have resolv.conf and hosts of their own all the same, but cannot replace them");
   for (const auto& [program, package] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"vpn", "build it: make build"}, {"wireguard-go", "apt-get install wireguard-go"}, {"wg", "apt-get install wireguard-tools"},
-           {"iperf3", "apt-get install iperf3"}, {"dnsmasq", "apt-get install dnsmasq-base"}, {"openvpn", "apt-get install openvpn"},
+           {"vpn", "build it: make build"},
+           {"wireguard-go", "apt-get install wireguard-go"},
+           {"wg", "apt-get install wireguard-tools"},
+           {"iperf3", "apt-get install iperf3"},
+           {"dnsmasq", "apt-get install dnsmasq-base"},
+           {"openvpn", "apt-get install openvpn"},
            {"fastd", "apt-get install fastd"}}) {
     const auto found = find_program(program);
     add(std::string("program ") + program, false, found.value_or(""), found ? "" : "not installed", package);

@@ -157,7 +157,8 @@ Result<void> Keeper::build() {
   for (const Link& link : plan_.topology.links) {
     if (auto done = make_link(link); !done) return done;
   }
-  // Daemons speak as soon as they are told to, so all that lies under them must stand; what lies on them comes after.
+  // Daemons speak as soon as they are told to, so all that lies under them must stand; what lies on them
+  // comes after.
   for (const Host& host : plan_.topology.hosts) (void)add_routes(host);
   if (auto done = add_nats(); !done) return done;
   if (auto done = start_tunnels(); !done) return done;
@@ -316,12 +317,15 @@ Result<void> Keeper::add_nats() {
     const Nat& nat = *host.nat;
     const std::string where = "host " + host.name + ", NAT";
     const auto outside = outside_address(host);
-    if (!outside) return fail(where, "its outside has no IPv4 address", "give the link '" + nat.outside + "' one");
+    if (!outside)
+      return fail(where, "its outside has no IPv4 address", "give the link '" + nat.outside + "' one");
     const auto scope = NetworkNamespaceScope::enter(hosts_.at(host.name).network());
     if (!scope) return fail(scope.error());
     if (auto loaded = load_ruleset(where, nat_ruleset(nat, *outside)); !loaded) return loaded;
-    const std::string seconds = std::to_string(std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count());
-    for (const char* name : {"net/netfilter/nf_conntrack_udp_timeout", "net/netfilter/nf_conntrack_udp_timeout_stream"}) {
+    const std::string seconds =
+        std::to_string(std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count());
+    for (const char* name :
+         {"net/netfilter/nf_conntrack_udp_timeout", "net/netfilter/nf_conntrack_udp_timeout_stream"}) {
       if (auto set = write_sysctl(name, seconds); !set) return set;
     }
   }
@@ -367,6 +371,9 @@ Result<void> Keeper::start_services() {
     auto pid = start_service(state_, hosts_.at(service.host), service);
     if (!pid) return fail(pid.error());
     services_.push_back({&service, *pid});
+  }
+  for (const Service& service : plan_.topology.services) {
+    if (auto there = await_service(state_, hosts_.at(service.host), service); !there) return there;
   }
   return {};
 }
@@ -432,7 +439,8 @@ Result<void> Keeper::set_link_up(size_t link, bool up) {
   }
   if (carried.engine == Engine::kWire) wire_.set_up(carried.wire, up);
   carried.up = up;
-  // The kernel has forgotten the routes of an interface that was down; those by way of another that still is wait.
+  // The kernel has forgotten the routes of an interface that was down; those by way of another that still is
+  // wait.
   for (const LinkEnd& end : carried.link->ends) {
     const Host* host = up ? plan_.topology.find_host(end.node) : nullptr;
     if (host != nullptr) (void)add_routes(*host);

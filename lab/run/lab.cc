@@ -28,7 +28,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::chrono::seconds kDownWait{3};
+constexpr std::chrono::seconds kDownWait{20};  // a lab of hundreds of hosts takes some
 constexpr std::chrono::milliseconds kDownPoll{1};
 
 // Whether this process may make namespaces and interfaces without a user namespace.
@@ -257,7 +257,8 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
   const Json status = Json::parse(*answer);
   std::vector<CapturePoint> points;
   std::string known;
-  const auto add = [&](const std::string& host, const std::string& interface, bool only_outgoing) -> Result<void> {
+  const auto add = [&](const std::string& host, const std::string& interface,
+                       bool only_outgoing) -> Result<void> {
     const auto holder = holder_of(host);
     if (!holder) return fail(holder.error());
     points.push_back({host + ":" + interface, interface, *holder, only_outgoing});
@@ -268,7 +269,8 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
     for (const Json& interface : host["interfaces"]) {
       const bool wanted = host["name"] == link_or_host || interface["link"] == link_or_host;
       if (!wanted) continue;
-      if (auto added = add(host["name"], interface["name"], host["name"] != link_or_host); !added) return fail(added.error());
+      if (auto added = add(host["name"], interface["name"], host["name"] != link_or_host); !added)
+        return fail(added.error());
     }
   }
   for (const Json& daemon : status["daemons"]) {
@@ -276,8 +278,11 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
     if (auto added = add(daemon["host"], daemon["interface"], false); !added) return fail(added.error());
   }
   for (const Json& link : status["links"]) known += ", " + link["name"].get<std::string>();
-  if (points.empty()) return fail("", fmt::format("there is no link or host '{}' in lab '{}'", link_or_host, name()), "use one of " + known);
-  const std::string comment = fmt::format("lab {}, {}, seed {}", name(), link_or_host, status["seed"].get<uint64_t>());
+  if (points.empty())
+    return fail("", fmt::format("there is no link or host '{}' in lab '{}'", link_or_host, name()),
+                "use one of " + known);
+  const std::string comment =
+      fmt::format("lab {}, {}, seed {}", name(), link_or_host, status["seed"].get<uint64_t>());
   return lab::capture(points, file, comment, read_file(state_.file("keys.log")).value_or(""), limits, ready);
 }
 

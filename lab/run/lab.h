@@ -43,10 +43,11 @@ class Lab {
   // direction.
   [[nodiscard]] Result<void> impair(const std::string& link, const std::string& change) const;
   [[nodiscard]] Result<void> set_link_up(const std::string& link, bool up) const;
-  // Writes what passes a link, or a host, to a pcapng file until a limit is reached or SIGINT comes; returns how many
-  // packets. Of a link each packet is there once, as it was sent. The calling process is of no other use afterwards.
-  [[nodiscard]] Result<uint64_t> capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
-                                         const std::function<void()>& ready) const;
+  // Writes what passes a link, or a host, to a pcapng file until a limit is reached or SIGINT comes; returns
+  // how many packets. Of a link each packet is there once, as it was sent. The calling process is of no other
+  // use afterwards.
+  [[nodiscard]] Result<uint64_t> capture(const std::string& link_or_host, const std::string& file,
+                                         CaptureLimits limits, const std::function<void()>& ready) const;
   // What stands now, as JSON (lab/README.md describes it); of each daemon also what its control socket says.
   [[nodiscard]] Result<std::string> status_json() const;
 

@@ -10,8 +10,12 @@
 
 namespace lab {
 
-// Starts it; its output goes to logs/HOST-NAME.log. Returns its process.
+// Starts it; its output goes to its log. Returns its process.
 [[nodiscard]] Result<pid_t> start_service(const StateDirectory& state, const HostNamespace& host,
                                           const Service& service);
+// Waits until it listens; of a command nothing is known, so that it does not wait.
+[[nodiscard]] Result<void> await_service(const StateDirectory& state, const HostNamespace& host,
+                                         const Service& service);
+[[nodiscard]] std::string service_log(const StateDirectory& state, const Service& service);
 
 }  // namespace lab

@@ -135,7 +135,8 @@ std::string TunnelKeys::key_log() const {
   for (const auto& [host, pair] : pairs_) {
     text += "LOCAL_STATIC_PRIVATE_KEY=" + vpn::config::to_base64(pair.private_key.view()) + "\n";
   }
-  for (const auto& [hosts, key] : preshared_) text += "PRESHARED_KEY=" + vpn::config::to_base64(key.view()) + "\n";
+  for (const auto& [hosts, key] : preshared_)
+    text += "PRESHARED_KEY=" + vpn::config::to_base64(key.view()) + "\n";
   return text;
 }
 

@@ -31,8 +31,8 @@ class TunnelKeys {
   [[nodiscard]] const KeyPair& of(const std::string& host) const { return pairs_.at(host); }
   // Nothing where the tunnel has none.
   [[nodiscard]] const vpn::Secret<32>* preshared(const std::string& a, const std::string& b) const;
-  // The long-term keys in Wireshark's key log format. They open the handshakes' static parts and timestamps; for the data
-  // it needs the ephemeral keys besides, which no daemon gives away yet.
+  // The long-term keys in Wireshark's key log format. They open the handshakes' static parts and timestamps;
+  // for the data it needs the ephemeral keys besides, which no daemon gives away yet.
   [[nodiscard]] std::string key_log() const;
 
  private:

@@ -22,21 +22,33 @@ std::string escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
     switch (c) {
-      case '&': result += "&amp;"; break;
-      case '<': result += "&lt;"; break;
-      case '>': result += "&gt;"; break;
-      case '"': result += "&quot;"; break;
-      default: result += c;
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
     }
   }
   return result;
 }
 
 std::string text_at(Point at, std::string_view text, std::string_view style) {
-  return fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" class=\"{}\">{}</text>\n", at.x, at.y, style, escaped(text));
+  return fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" class=\"{}\">{}</text>\n", at.x, at.y, style,
+                     escaped(text));
 }
 
-Point between(Point a, Point b, double share) { return {a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share}; }
+Point between(Point a, Point b, double share) {
+  return {a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share};
+}
 
 // All nodes on a circle, in the order of the file; two of them side by side.
 std::map<std::string, Point> place(const Topology& topology, double radius, Point middle) {
@@ -45,7 +57,8 @@ std::map<std::string, Point> place(const Topology& topology, double radius, Poin
   for (const Switch& one : topology.switches) names.push_back(one.name);
   std::map<std::string, Point> places;
   for (size_t i = 0; i < names.size(); ++i) {
-    const double angle = std::numbers::pi * (1 + 2 * static_cast<double>(i) / static_cast<double>(names.size()));
+    const double angle =
+        std::numbers::pi * (1 + 2 * static_cast<double>(i) / static_cast<double>(names.size()));
     places[names[i]] = {middle.x + radius * std::cos(angle), middle.y + radius * std::sin(angle)};
   }
   return places;
@@ -72,18 +85,22 @@ std::string draw_svg(const Topology& topology) {
   const Point middle{radius + kMargin, (count <= 2 ? 0 : radius) + kMargin};
   const auto places = place(topology, radius, middle);
   std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.0f}\" height=\"{:.0f}\">\n<title>{}</title>\n<style>text{{font:13px "
-      "sans-serif;text-anchor:middle}}.small{{font-size:11px;fill:#555}}.name{{font-weight:bold}}line{{stroke:#333;"
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.0f}\" "
+      "height=\"{:.0f}\">\n<title>{}</title>\n<style>text{{font:13px "
+      "sans-serif;text-anchor:middle}}.small{{font-size:11px;fill:#555}}.name{{font-weight:bold}}line{{"
+      "stroke:#333;"
       "stroke-width:2}}.node{{fill:#eef4ff;stroke:#335}}.tunnel{{fill:none;stroke:#2a7;stroke-width:2;"
       "stroke-dasharray:6 4}}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
       2 * middle.x, 2 * middle.y, escaped(topology.about));
   for (const Link& link : topology.links) {
     const Point a = places.at(link.ends[0].node);
     const Point b = places.at(link.ends[1].node);
-    svg += fmt::format("<line x1=\"{:.0f}\" y1=\"{:.0f}\" x2=\"{:.0f}\" y2=\"{:.0f}\"/>\n", a.x, a.y, b.x, b.y);
+    svg +=
+        fmt::format("<line x1=\"{:.0f}\" y1=\"{:.0f}\" x2=\"{:.0f}\" y2=\"{:.0f}\"/>\n", a.x, a.y, b.x, b.y);
     const Point half = between(a, b, 0.5);
     svg += text_at({half.x, half.y - 6}, link.name, "name");
-    if (const std::string weather = weather_of(link); !weather.empty()) svg += text_at({half.x, half.y + 14}, weather, "small");
+    if (const std::string weather = weather_of(link); !weather.empty())
+      svg += text_at({half.x, half.y + 14}, weather, "small");
     const Point near_a = between(a, b, 0.24);
     const Point near_b = between(a, b, 0.76);
     svg += text_at({near_a.x, near_a.y - 8}, addresses_of(link.ends[0]), "small");
@@ -97,18 +114,21 @@ std::string draw_svg(const Topology& topology) {
         const Point b = places.at(peer.host);
         const Point half = between(a, b, 0.5);
         const Point bend{half.x, half.y - 90};
-        svg += fmt::format("<path class=\"tunnel\" d=\"M{:.0f},{:.0f} Q{:.0f},{:.0f} {:.0f},{:.0f}\"/>\n", a.x, a.y, bend.x,
-                           bend.y, b.x, b.y);
+        svg += fmt::format("<path class=\"tunnel\" d=\"M{:.0f},{:.0f} Q{:.0f},{:.0f} {:.0f},{:.0f}\"/>\n",
+                           a.x, a.y, bend.x, bend.y, b.x, b.y);
         svg += text_at({half.x, half.y - 50}, fmt::format("{} ({})", tunnel.interface, tunnel.kind), "small");
       }
     }
   }
   for (const Host& host : topology.hosts) {
     const Point at = places.at(host.name);
-    svg += fmt::format("<rect class=\"node\" rx=\"6\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\"/>\n",
-                       at.x - kBoxWidth / 2, at.y - kBoxHeight / 2, kBoxWidth, kBoxHeight);
+    svg += fmt::format(
+        "<rect class=\"node\" rx=\"6\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\"/>\n",
+        at.x - kBoxWidth / 2, at.y - kBoxHeight / 2, kBoxWidth, kBoxHeight);
     svg += text_at({at.x, at.y - 2}, host.name, "name");
-    std::string role = host.nat ? "NAT, " + std::string(to_string(host.nat->kind)) : host.forward ? "router" : "host";
+    std::string role = host.nat       ? "NAT, " + std::string(to_string(host.nat->kind))
+                       : host.forward ? "router"
+                                      : "host";
     for (const Service& service : topology.services) {
       if (service.host == host.name) role += ", " + service.name;
     }
@@ -116,7 +136,8 @@ std::string draw_svg(const Topology& topology) {
   }
   for (const Switch& one : topology.switches) {
     const Point at = places.at(one.name);
-    svg += fmt::format("<ellipse class=\"node\" cx=\"{:.0f}\" cy=\"{:.0f}\" rx=\"70\" ry=\"28\"/>\n", at.x, at.y);
+    svg += fmt::format("<ellipse class=\"node\" cx=\"{:.0f}\" cy=\"{:.0f}\" rx=\"70\" ry=\"28\"/>\n", at.x,
+                       at.y);
     svg += text_at({at.x, at.y + 4}, one.name, "name");
   }
   return svg + "</svg>\n";

@@ -7,7 +7,8 @@
 
 namespace lab {
 
-// An SVG document: hosts as boxes, switches as ellipses, links as lines with their weather, tunnels as dashed curves.
+// An SVG document: hosts as boxes, switches as ellipses, links as lines with their weather, tunnels as dashed
+// curves.
 [[nodiscard]] std::string draw_svg(const Topology& topology);
 
 }  // namespace lab

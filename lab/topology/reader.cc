@@ -328,9 +328,9 @@ void TopologyReader::read_routes(std::vector<Section> sections) {
 void TopologyReader::add_route(Section& section, Host& host, const std::string& text) {
   auto words = words_of(text);
   const auto complain = [&](const std::string& what) {
-    section.report(
-        "routes", fmt::format("route '{}': {}", text, what),
-        "write it as \"10.0.0.0/8 via 192.0.2.1 metric 10\", \"default via ROUTER\" or \"10.0.0.0/8 dev wg0\"");
+    section.report("routes", fmt::format("route '{}': {}", text, what),
+                   "write it as \"10.0.0.0/8 via 192.0.2.1 metric 10\", \"default via ROUTER\" or "
+                   "\"10.0.0.0/8 dev wg0\"");
   };
   uint32_t metric = 0;
   if (words.size() == 5 && words[3] == "metric") {

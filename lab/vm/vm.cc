@@ -30,12 +30,14 @@ Result<fs::path> scripts() {
   for (const fs::path& place : {bin / "../../lab/vm", bin / "../share/vpn-lab/vm"}) {
     if (fs::exists(place / "uml-run", error)) return fs::weakly_canonical(place, error);
   }
-  return fail("lab vm", "its scripts are not installed beside this program", "run 'make install', or build/bin/lab");
+  return fail("lab vm", "its scripts are not installed beside this program",
+              "run 'make install', or build/bin/lab");
 }
 
 fs::path cache_directory() {
   if (const char* given = std::getenv("LAB_VM_CACHE")) return given;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return fs::path(cache) / "vpn-lab";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0')
+    return fs::path(cache) / "vpn-lab";
   const char* home = std::getenv("HOME");
   return fs::path(home != nullptr ? home : "/tmp") / ".cache" / "vpn-lab";
 }
@@ -58,7 +60,8 @@ Result<void> build(const fs::path& script, const fs::path& kernel) {
   std::error_code error;
   if (status == 0 && ::rename(unfinished.c_str(), kernel.c_str()) == 0) return {};
   fs::remove(unfinished, error);
-  return fail("lab vm", "the kernel could not be built", fmt::format("see {}; 'ci/install-deps' brings what it needs", log.string()));
+  return fail("lab vm", "the kernel could not be built",
+              fmt::format("see {}; 'ci/install-deps' brings what it needs", log.string()));
 }
 
 }  // namespace
@@ -112,7 +115,8 @@ Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv) 
     const char* kernel = std::getenv("LAB_KDIR");
     if (kernel == nullptr) {
       return Error{"lab vm", "no kernel for QEMU is named",
-                   "unpack a linux-image package into a directory, prepare it with lab/vm/qemu-prep DIR, and set LAB_KDIR=DIR"};
+                   "unpack a linux-image package into a directory, prepare it with lab/vm/qemu-prep DIR, and "
+                   "set LAB_KDIR=DIR"};
     }
     call = {*from / "qemu-run", "-K", kernel};
   }

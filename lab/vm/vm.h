@@ -1,8 +1,8 @@
 // Running a command under another kernel: one that has netem and WireGuard where this one has neither.
 //
-// The machine is a User-Mode Linux kernel, built once from Debian's linux-source package and cached by its version and
-// our configuration of it. It runs as an ordinary process of an ordinary user, over the host's own files: read-only but
-// for the directories named. Inside, the command is root.
+// The machine is a User-Mode Linux kernel, built once from Debian's linux-source package and cached by its
+// version and our configuration of it. It runs as an ordinary process of an ordinary user, over the host's
+// own files: read-only but for the directories named. Inside, the command is root.
 #pragma once
 
 #include <string>
@@ -30,8 +30,8 @@ struct VmOptions {
 // Builds the kernel unless it is cached. Takes some minutes, once; says so on stderr.
 [[nodiscard]] Result<std::string> ensure_kernel();
 
-// Replaces this process by the machine running `argv`; its exit status is the command's, 124 where the limit was
-// reached, 125 where the machine ended without a verdict. Returns only on failure.
+// Replaces this process by the machine running `argv`; its exit status is the command's, 124 where the limit
+// was reached, 125 where the machine ended without a verdict. Returns only on failure.
 [[nodiscard]] Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv);
 
 }  // namespace lab
