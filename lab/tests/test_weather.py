@@ -16,8 +16,9 @@ from conftest import PROGRAMS, LabProgram
 
 pytestmark = pytest.mark.needs_root
 
-# Sends `count` numbered datagrams at `rate` a second from left to right, and prints as JSON for each arrival its number and
-# delay (both hosts read the same clock).
+# Sends `count` numbered datagrams, which look like WireGuard data messages (so that ARP and the like, which are of another
+# class, have no influence on their fate), at `rate` a second from left to right, and
+# prints as JSON for each arrival its number and delay (both hosts read the same clock).
 SEND = """
 import json, select, socket, struct, sys, time
 count, rate = int(sys.argv[1]), float(sys.argv[2])
@@ -26,7 +27,7 @@ start = time.monotonic()
 for i in range(count):
     while (wait := start + i / rate - time.monotonic()) > 0:
         select.select([], [], [], wait)
-    s.sendto(struct.pack("!IQ", i, time.monotonic_ns()) + bytes(100), ("192.0.2.2", 7000))
+    s.sendto(struct.pack("<IIQ", 4, i, time.monotonic_ns()) + bytes(100), ("192.0.2.2", 7000))
 s.sendto(b"end", ("192.0.2.2", 7001))
 """
 RECEIVE = """
@@ -41,8 +42,8 @@ while True:
         break
     packet = data.recv(2000)
     now = time.monotonic_ns()
-    number, sent = struct.unpack("!IQ", packet[:12])
-    arrivals.append((number, now - sent, packet[12:] == bytes(100)))
+    kind, number, sent = struct.unpack("<IIQ", packet[:16])
+    arrivals.append((number, now - sent, packet[16:] == bytes(100)))
 print(json.dumps(arrivals))
 """
 
@@ -133,22 +134,20 @@ def test_corruption_reaches_the_receiver_on_the_wire(lab: LabProgram) -> None:
     assert len(arrivals) == COUNT, "damage must not become loss"
     # A bit of the number or the time may be hit too: then the padding is whole.
     damaged = sum(not whole for _, _, whole in arrivals)
-    within(damaged, COUNT, 0.10 * 100 / 112, "wire")
+    within(damaged, COUNT, 0.10 * 100 / 116, "wire")
 
 
 def test_one_seed_loses_the_same_packets_at_any_speed(lab: LabProgram) -> None:
     lost = []
-    for rate in (1000, 8000):
-        up(lab, "--seed", "7", "--set", "kind=wireguard-go")
+    for seed, rate in ((7, 1000), (7, 8000), (8, 8000)):
+        up(lab, "--seed", str(seed), "--set", "kind=wireguard-go")
         lab("impair", "wan:left", "loss=10%")
-        before = lab.status()["links"][0]["directions"][0]["counters"]["offered"]
         arrived = {number for number, _, _ in offer(lab, 500, rate)}
-        lost.append((before, [number for number in range(500) if number not in arrived]))
+        lost.append([number for number in range(500) if number not in arrived])
         lab("down")
-    assert lost[0][1], "nothing was lost"
-    # Other packets of the same class (ARP, neighbour discovery) shift the count where they come in another number.
-    if lost[0][0] == lost[1][0]:
-        assert lost[0][1] == lost[1][1]
+    assert lost[0], "nothing was lost"
+    assert lost[0] == lost[1]
+    assert lost[0] != lost[2]
 
 
 def test_rate_holds_and_its_queue_is_bounded(lab: LabProgram) -> None:
