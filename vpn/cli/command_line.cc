@@ -40,6 +40,7 @@ std::unique_ptr<CLI::App> make_app(Action& chosen) {
   add_show_verb(*app, chosen);
   add_watch_verb(*app, chosen);
   add_invite_verb(*app, chosen);
+  add_cleanup_verb(*app, chosen);
   add_genkey_verb(*app, chosen);
   add_pubkey_verb(*app, chosen);
   add_genpsk_verb(*app, chosen);

@@ -1,5 +1,6 @@
 // vpn daemon, up, down, reload: the life of a tunnel interface.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "vpn/config/text.h"
 #include "vpn/daemon/config_file.h"
 #include "vpn/daemon/daemon.h"
+#include "vpn/host/host_state.h"
 
 namespace vpn::cli {
 namespace {
@@ -64,6 +66,23 @@ int on_interface(const std::string& argument, Io& io, Request request) {
   return done ? kFine : report_error(done.error(), io);
 }
 
+bool has_leftovers(const std::string& interface) {
+  const std::vector<std::string> all = host::interfaces_with_leftovers();
+  return std::find(all.begin(), all.end(), interface) != all.end();
+}
+
+// Stops the daemon, if there is one; and undoes what a daemon that is gone, or that had given its rights
+// away, has left.
+Result<void, Error> take_down(const std::string& interface) {
+  auto stopped = ControlClient().stop(interface);
+  if (!has_leftovers(interface)) return stopped;
+  // A daemon that was killed while it stopped may still be on its way out.
+  const auto report = host::clean_up(interface, std::chrono::seconds(5));
+  if (!report) return fail(report.error());
+  if (!report->failures.empty()) return fail(report->failures.front());
+  return {};
+}
+
 void add_log_options(CLI::App& verb, Arguments& arguments) {
   verb.add_option("--log-level", arguments.log_level, "What to log: this and what is worse")
       ->type_name("debug|info|warning|error|off")
@@ -111,10 +130,7 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
       ->type_name("")
       ->required();
   down->callback([arguments, &chosen] {
-    chosen = [arguments](Io& io) {
-      return on_interface(arguments->interface, io,
-                          [](const std::string& name) { return ControlClient().stop(name); });
-    };
+    chosen = [arguments](Io& io) { return on_interface(arguments->interface, io, take_down); };
   });
 
   CLI::App* const reload = app.add_subcommand("reload", "Apply what changed in a running tunnel's file");

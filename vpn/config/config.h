@@ -82,6 +82,19 @@ struct InterfaceConfig {
   bool tun_offload = true;  // large packets from and to the TUN device, where the kernel can
   bool udp_offload = true;  // large packets from and to the UDP sockets, where the kernel can
 
+  // The host around the tunnel (vpn/host).
+  bool kill_switch = false;  // nothing leaves but through the tunnel
+  SourceLine kill_switch_line;
+  std::vector<IpPrefix> allow_lan;  // private networks that stay reachable past a full tunnel; normalised
+  bool gateway = false;             // forwards between the tunnel and the other networks
+  std::string masquerade;  // the interface whose address the peers' packets get; empty: every other one
+  SourceLine masquerade_line;
+  bool client_to_client = true;  // with a gateway: whether peers reach each other
+  std::vector<std::string>
+      tunnel_cgroups;  // only what runs in these cgroups goes through the tunnel; empty: all
+  std::vector<std::string> bypass_cgroups;  // what runs in these does not
+  SourceLine cgroup_line;
+
   friend bool operator==(const InterfaceConfig&, const InterfaceConfig&) = default;
 };
 

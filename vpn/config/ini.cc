@@ -203,6 +203,52 @@ Accepted read_word(std::string_view value, std::string& out) {
   return accept();
 }
 
+// The fixed private and link-local ranges: a network that announces itself as anything else stays shut out
+// (TunnelCrack LocalNet, CVE-2023-36672).
+bool is_private_network(const IpPrefix& prefix) {
+  constexpr std::string_view kPrivate[] = {"10.0.0.0/8",     "172.16.0.0/12", "192.168.0.0/16",
+                                           "169.254.0.0/16", "fc00::/7",      "fe80::/10"};
+  return std::any_of(std::begin(kPrivate), std::end(kPrivate), [&](std::string_view text) {
+    const auto range = IpPrefix::parse(text);
+    return range && range->length <= prefix.length && range->contains(prefix.address);
+  });
+}
+
+Accepted read_allow_lan(std::string_view value, std::vector<IpPrefix>& out) {
+  std::vector<IpPrefix> prefixes;
+  if (auto refusal = read_allowed_ips(value, prefixes)) return refusal;
+  for (const IpPrefix& prefix : prefixes) {
+    if (!is_private_network(prefix)) {
+      return refuse(
+          quoted(prefix.to_string()) + " is not a private network",
+          "give networks inside 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, fc00::/7 "
+          "or fe80::/10");
+    }
+    out.push_back(prefix);
+  }
+  return accept();
+}
+
+Accepted read_interface_name(std::string_view value, std::string& out) {
+  if (!is_interface_name(value))
+    return refuse(quoted(value) + " is not an interface's name", "give one that 'ip link' shows");
+  out = value;
+  return accept();
+}
+
+Accepted read_cgroup(std::string_view value, std::vector<std::string>& out) {
+  if (value.starts_with('/')) value.remove_prefix(1);
+  if (value.ends_with('/')) value.remove_suffix(1);
+  const bool has_other =
+      value.find_first_of("\"\\ \t") != std::string_view::npos || has_control_character(value);
+  if (value.empty() || value.size() > 512 || has_other || value.find("..") != std::string_view::npos) {
+    return refuse(quoted(value) + " is not the path of a cgroup",
+                  "give one below the root of the cgroup2 hierarchy, like user.slice/browser.scope");
+  }
+  out.emplace_back(value);
+  return accept();
+}
+
 enum class Repeat : uint8_t { kOnce, kMany };
 
 template <typename Target>
@@ -240,6 +286,31 @@ constexpr KeyRule<InterfaceConfig> kInterfaceKeys[] = {
      [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.tun_offload); }},
     {"UdpOffload", Repeat::kOnce,
      [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.udp_offload); }},
+    {"KillSwitch", Repeat::kOnce,
+     [](Text v, int line, InterfaceConfig& i) {
+       i.kill_switch_line = {line};
+       return read_bool(v, i.kill_switch);
+     }},
+    {"AllowLan", Repeat::kMany,
+     [](Text v, int, InterfaceConfig& i) { return read_allow_lan(v, i.allow_lan); }},
+    {"Gateway", Repeat::kOnce, [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.gateway); }},
+    {"Masquerade", Repeat::kOnce,
+     [](Text v, int line, InterfaceConfig& i) {
+       i.masquerade_line = {line};
+       return read_interface_name(v, i.masquerade);
+     }},
+    {"ClientToClient", Repeat::kOnce,
+     [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.client_to_client); }},
+    {"TunnelCgroup", Repeat::kMany,
+     [](Text v, int line, InterfaceConfig& i) {
+       i.cgroup_line = {line};
+       return read_cgroup(v, i.tunnel_cgroups);
+     }},
+    {"BypassCgroup", Repeat::kMany,
+     [](Text v, int line, InterfaceConfig& i) {
+       i.cgroup_line = {line};
+       return read_cgroup(v, i.bypass_cgroups);
+     }},
 };
 
 constexpr KeyRule<PeerConfig> kPeerKeys[] = {
@@ -440,6 +511,13 @@ void write_interface(const InterfaceConfig& interface, IniWriter& out) {
   if (!interface.user.empty()) out.line("User", interface.user);
   if (!interface.tun_offload) out.line("TunOffload", "off");
   if (!interface.udp_offload) out.line("UdpOffload", "off");
+  if (interface.kill_switch) out.line("KillSwitch", "on");
+  out.list("AllowLan", interface.allow_lan, prefix_text);
+  if (interface.gateway) out.line("Gateway", "on");
+  if (!interface.masquerade.empty()) out.line("Masquerade", interface.masquerade);
+  if (!interface.client_to_client) out.line("ClientToClient", "off");
+  out.lines("TunnelCgroup", interface.tunnel_cgroups);
+  out.lines("BypassCgroup", interface.bypass_cgroups);
 }
 
 void write_peer(const PeerConfig& peer, IniWriter& out) {

@@ -52,6 +52,13 @@ SaveConfig = true
 User = vpn
 TunOffload = off
 UdpOffload = off
+KillSwitch = on
+AllowLan = 192.168.1.0/24, fd00::/8
+Gateway = on
+Masquerade = eth0
+ClientToClient = off
+TunnelCgroup = user.slice/a.scope
+BypassCgroup = b
 
 [Peer]
 Name = laptop of Ann
@@ -87,6 +94,14 @@ TEST(Ini, ReadsEveryKey) {
   EXPECT_THAT(interface.hooks.post_down, ElementsAre("echo post down"));
   EXPECT_TRUE(interface.save_config);
   EXPECT_EQ(interface.user, "vpn");
+  EXPECT_TRUE(interface.kill_switch);
+  EXPECT_THAT(interface.allow_lan,
+              ElementsAre(*IpPrefix::parse("192.168.1.0/24"), *IpPrefix::parse("fd00::/8")));
+  EXPECT_TRUE(interface.gateway);
+  EXPECT_EQ(interface.masquerade, "eth0");
+  EXPECT_FALSE(interface.client_to_client);
+  EXPECT_THAT(interface.tunnel_cgroups, ElementsAre("user.slice/a.scope"));
+  EXPECT_THAT(interface.bypass_cgroups, ElementsAre("b"));
   EXPECT_FALSE(interface.tun_offload);
   EXPECT_FALSE(interface.udp_offload);
   ASSERT_EQ(config.peers.size(), 1u);
@@ -101,7 +116,7 @@ TEST(Ini, ReadsEveryKey) {
   EXPECT_EQ(peer.cipher, Cipher::kAes256Gcm);
   EXPECT_EQ(peer.rekey_after_bytes, 64'000'000u);
   EXPECT_EQ(peer.rekey_after_time, std::chrono::seconds(60));
-  EXPECT_EQ(peer.endpoint_line.number, 28);
+  EXPECT_EQ(peer.endpoint_line.number, 35);
 }
 
 TEST(Ini, IsWrittenToTheSameMeaning) {
@@ -158,6 +173,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"MTU = 1420", "wg0.conf:1: MTU: ", "before any section"},
         BadInput{"[Interface]\n[Interface]", "wg0.conf:2: ", "second [Interface]"},
         BadInput{"[Server]", "wg0.conf:1: ", "unknown section '[Server]'"},
+        BadInput{"[Interface]\nAllowLan = 203.0.113.0/24", "wg0.conf:2: AllowLan: ", "not a private network"},
+        BadInput{"[Interface]\nAllowLan = 0.0.0.0/0", "wg0.conf:2: AllowLan: ", "inside 10.0.0.0/8"},
+        BadInput{"[Interface]\nKillSwitch = maybe", "wg0.conf:2: KillSwitch: ", "true or false"},
+        BadInput{"[Interface]\nMasquerade = eth0;x", "wg0.conf:2: Masquerade: ", "not an interface's name"},
+        BadInput{"[Interface]\nTunnelCgroup = ../x",
+                 "wg0.conf:2: TunnelCgroup: ", "not the path of a cgroup"},
         BadInput{"[Peer]\nAllowedIPs = 10.0.0.5/16\nPublicKey = $A",
                  "wg0.conf:2: AllowedIPs: ", "write 10.0.0.0/16"},
         BadInput{"[Peer]\nPublicKey = $A\nAllowedIPs = fd00::/129", "wg0.conf:3: AllowedIPs: ", "0 to 128"},

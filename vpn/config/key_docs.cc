@@ -64,6 +64,30 @@ constexpr KeyDoc kDocs[] = {
      "To be "
      "switched off only around a kernel's fault.",
      "on", "off", true},
+    {kInterface, "KillSwitch", "on|off",
+     "Whether nothing may leave this host but through the tunnel: the encrypted packets themselves, DHCP, "
+     "neighbour discovery and AllowLan apart. It stands through reconnects, crashes and restarts of the "
+     "daemon; 'vpn down' and 'vpn cleanup' lift it. Sessions from outside, SSH too, live on from AllowLan "
+     "only.",
+     "off", "on", true},
+    {kInterface, "AllowLan", "ADDRESS/LENGTH, …",
+     "Private networks that stay reachable past a full tunnel and the kill switch, for printers and the "
+     "like.",
+     "none", "192.168.1.0/24", true},
+    {kInterface, "Gateway", "on|off",
+     "Whether this host forwards between the tunnel and its other networks: it switches forwarding on, "
+     "translates the peers' addresses (masquerade), and limits TCP's segments to what fits the tunnel.",
+     "off", "on", true},
+    {kInterface, "Masquerade", "INTERFACE",
+     "Makes this host a gateway, as Gateway does, towards this one interface.", "none", "eth0", true},
+    {kInterface, "ClientToClient", "on|off", "Whether the peers of a gateway reach each other through it.",
+     "on", "off", true},
+    {kInterface, "TunnelCgroup", "PATH",
+     "Of a full tunnel: only what runs in this cgroup goes through it. The path is below the root of the "
+     "cgroup2 hierarchy.",
+     "none: everything goes through the tunnel", "user.slice/browser.scope", true},
+    {kInterface, "BypassCgroup", "PATH", "Of a full tunnel: what runs in this cgroup does not go through it.",
+     "none", "user.slice/game.scope", true},
     {kPeer, "PublicKey", "KEY",
      "The peer's public key, as 'vpn pubkey' prints. Every peer has one, and its own.", "none: required",
      "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="},

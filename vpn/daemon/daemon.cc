@@ -16,8 +16,6 @@ namespace vpn::daemon {
 namespace {
 
 constexpr uint16_t kDefaultMtu = 1420;
-constexpr uint32_t kOverheadBytes = 80;  // outer IPv6 40, UDP 8, data message 32, as wg-quick subtracts
-constexpr uint32_t kLeastMtu = 1280;     // what IPv6 inside needs
 
 std::string errno_line(int error_number) {
   return "errno=" + std::to_string(error_number) + "\n\n";
@@ -31,24 +29,6 @@ std::optional<uint32_t> zone_index(std::string_view name) {
 // What a change that failed leaves as an errno for `wg`.
 int to_errno(const Error& error) {
   return error.where.starts_with("UDP port") ? EADDRINUSE : EINVAL;
-}
-
-// Resolves the first endpoint of every peer that `known` does not have; the error names file and line.
-Result<config::ResolvedEndpoints, Error> resolve_all(const config::Config& config, const std::string& path) {
-  config::ResolvedEndpoints resolved;
-  for (const config::PeerConfig& peer : config.peers) {
-    if (peer.endpoints.empty()) continue;
-    auto address = resolve(peer.endpoints.front());
-    if (!address) {
-      Error error = std::move(address.error());
-      error.problem = "'" + error.where + "' " + error.problem;
-      error.where = path;
-      error.line = peer.endpoint_line.number;
-      return fail(std::move(error));
-    }
-    resolved[peer.endpoints.front()] = *address;
-  }
-  return resolved;
 }
 
 }  // namespace
@@ -69,6 +49,7 @@ Result<bool, Error> Daemon::start() {
   auto signals =
       loop_->watch_signals({SIGINT, SIGTERM, SIGHUP, SIGPIPE}, [this](int signal) { on_signal(signal); });
   if (!signals) return signals;
+  if (auto prepared = prepare_host(); !prepared) return prepared;
   if (auto ran = hooks_->run(HookPhase::kPreUp); !ran) return ran;
   if (auto made = make_device(); !made) return made;
   if (auto set = set_up_host(); !set) return set;
@@ -105,15 +86,38 @@ Result<bool, Error> Daemon::load_config() {
     }
     user_ = *user;
   }
-  auto resolved = resolve_all(config_, *options_.config_path);
-  if (!resolved) return fail(std::move(resolved.error()));
-  resolved_ = std::move(*resolved);
   return true;
 }
 
-uint32_t Daemon::mark_for(const config::Config& config) const {
-  if (config.interface.fwmark != 0) return config.interface.fwmark;
-  return host::needs_mark(config) ? host::kDefaultMark : 0;
+// What an earlier daemon has left is undone first: name resolution may depend on it.
+Result<bool, Error> Daemon::prepare_host() {
+  if (!options_.config_path) return true;
+  host_ = std::make_unique<HostSide>(options_.interface, log_);
+  if (auto opened = host_->open(config_); !opened) return opened;
+  if (auto resolved = resolve_all(); !resolved) return resolved;
+  return host_->check(config_, resolved_, *options_.config_path);
+}
+
+// Every peer's endpoints; where a name does not resolve, a kill switch may be why, and what is remembered
+// serves.
+Result<bool, Error> Daemon::resolve_all() {
+  for (const config::PeerConfig& peer : config_.peers) {
+    for (const config::EndpointName& name : peer.endpoints) {
+      auto address = resolve(name);
+      if (!address) {
+        if (const auto known = host_->remembered(name)) address = *known;
+      }
+      if (!address) {
+        Error error = std::move(address.error());
+        error.problem = "'" + error.where + "' " + error.problem;
+        error.where = *options_.config_path;
+        error.line = peer.endpoint_line.number;
+        return fail(std::move(error));
+      }
+      resolved_[name] = *address;
+    }
+  }
+  return true;
 }
 
 Result<bool, Error> Daemon::make_device() {
@@ -149,18 +153,6 @@ void Daemon::name_peers() {
   for (const config::PeerConfig& peer : config_.peers) device_->set_peer_name(peer.public_key, peer.name);
 }
 
-uint16_t Daemon::mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved) {
-  if (config.interface.mtu) return *config.interface.mtu;
-  uint32_t least = 0;
-  for (const auto& [name, address] : resolved) {
-    const auto path = netlink_->path_mtu(address.address);
-    if (path && (least == 0 || *path < least)) least = *path;
-  }
-  if (least == 0) return kDefaultMtu;
-  const uint32_t inner = least > kOverheadBytes + kLeastMtu ? least - kOverheadBytes : kLeastMtu;
-  return static_cast<uint16_t>(std::min<uint32_t>(inner, 65535 - kOverheadBytes));
-}
-
 Result<bool, Error> Daemon::set_up_host() {
   auto netlink = host::Netlink::open();
   if (!netlink) return fail(std::move(netlink.error()));
@@ -175,21 +167,13 @@ Result<bool, Error> Daemon::set_up_host() {
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
 
-  host_ = std::make_unique<host::HostState>(*netlink_, interface);
-  const uint16_t mtu = options_.config_path ? mtu_for(config_, resolved_) : kDefaultMtu;
+  const uint16_t mtu = options_.config_path ? mtu_for(config_, resolved_, *netlink_) : kDefaultMtu;
   if (auto set = netlink_->set_mtu(interface, mtu); !set) return set;
   device_->set_mtu(mtu);
-  if (!options_.config_path) return true;  // whoever configures it brings it up
-  // Routes need the interface up; addresses first, so that no packet leaves without its source.
-  host::HostPlan plan = host::plan_host(config_, mark_for(config_));
-  const auto is_address = [](const host::HostChange& change) {
-    return std::holds_alternative<host::AddAddress>(change);
-  };
-  host::HostPlan addresses;
-  std::copy_if(plan.begin(), plan.end(), std::back_inserter(addresses), is_address);
-  if (auto changed = host_->change_to(addresses); !changed) return changed;
-  if (auto up = netlink_->set_up(interface); !up) return up;
-  return host_->change_to(plan);
+  if (!host_) return true;  // whoever configures it brings it up
+  auto up = host_->bring_up(config_, interface, device_->listen_port(), resolved_);
+  if (up) host_->remember(resolved_);
+  return up;
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -224,6 +208,17 @@ void Daemon::after_round() {
   device_->finish_round();
   state_->write(device_->node().greatest_timestamp_sent());
   ask_for_silent_peers();
+  if (host_ && device_->take_endpoints_changed()) host_->follow_endpoints(config_, endpoints());
+}
+
+// Where packets to the peers may go: as configured, and where they were last heard from.
+std::vector<UdpAddress> Daemon::endpoints() const {
+  std::vector<UdpAddress> all;
+  for (const auto& [name, address] : resolved_) all.push_back(address);
+  for (const config::PeerReport& peer : device_->report().peers) {
+    if (peer.endpoint) all.push_back(*peer.endpoint);
+  }
+  return all;
 }
 
 void Daemon::stop(std::string_view why) {
@@ -241,11 +236,7 @@ void Daemon::take_down() {
   if (serving_ && config_.interface.save_config && options_.config_path) save_config();
   if (resolver_) loop_->unwatch(resolver_->fd());
   resolver_.reset();
-  if (host_) {
-    for (const Error& error : host_->undo_all()) {
-      if (!interface_gone_) log_.warning("not undone", {{"error", error.to_string()}});
-    }
-  }
+  if (host_) host_->take_down(kill_switch_at_end_);
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
   link_monitor_.reset();
   host_.reset();
@@ -262,6 +253,7 @@ void Daemon::take_down() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGPIPE) return;
+  if (signal == SIGINT) kill_switch_at_end_ = host::KillSwitchAtEnd::kLift;  // somebody at the terminal
   if (signal != SIGHUP) return stop(signal == SIGINT ? "SIGINT" : "SIGTERM");
   if (auto reloaded = reload(); !reloaded)
     log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
@@ -272,6 +264,7 @@ std::string Daemon::answer(std::string_view operation, std::string_view lines) {
   if (operation == "set") return answer_set(lines);
   if (operation == "reload") return answer_reload();
   if (operation == "stop") {
+    kill_switch_at_end_ = host::KillSwitchAtEnd::kLift;
     stop("asked to over the control socket");
     return errno_line(0);
   }
@@ -323,12 +316,11 @@ Result<bool, Error> Daemon::reload() {
       resolved[endpoint] = *address;
     }
   }
-  const host::HostPlan before = host_->applied();
-  if (auto changed = host_->change_to(host::plan_host(wanted, mark_for(wanted))); !changed) return changed;
+  if (auto changed = host_->change_to(wanted); !changed) return changed;
   config::DeviceChange change = config::change_between(config_, wanted, resolved);
   if (mark_for(wanted) != mark_for(config_)) change.fwmark = mark_for(wanted);
   if (auto applied = device_->apply(change); !applied) {
-    static_cast<void>(host_->change_to(before));
+    static_cast<void>(host_->change_to(config_));
     return applied;
   }
   if (wanted.interface.mtu && wanted.interface.mtu != config_.interface.mtu) {

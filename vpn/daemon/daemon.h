@@ -12,11 +12,11 @@
 #include "vpn/daemon/control_server.h"
 #include "vpn/daemon/device.h"
 #include "vpn/daemon/hook_runner.h"
+#include "vpn/daemon/host_side.h"
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/privileges.h"
 #include "vpn/daemon/resolver.h"
 #include "vpn/daemon/state_file.h"
-#include "vpn/host/host_state.h"
 #include "vpn/host/link_monitor.h"
 #include "vpn/host/netlink.h"
 #include "vpn/io/event_loop.h"
@@ -46,6 +46,8 @@ class Daemon {
 
  private:
   [[nodiscard]] Result<bool, Error> load_config();
+  [[nodiscard]] Result<bool, Error> prepare_host();
+  [[nodiscard]] Result<bool, Error> resolve_all();
   [[nodiscard]] Result<bool, Error> make_device();
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> listen();
@@ -59,8 +61,7 @@ class Daemon {
   [[nodiscard]] std::string answer_reload();
   // Makes what runs what the file says now; on an error everything stays as it was.
   [[nodiscard]] Result<bool, Error> reload();
-  [[nodiscard]] uint32_t mark_for(const config::Config& config) const;
-  [[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved);
+  [[nodiscard]] std::vector<UdpAddress> endpoints() const;
   void name_peers();
   void ask_for_silent_peers();
   void take_resolved();
@@ -78,12 +79,14 @@ class Daemon {
   std::unique_ptr<StateFile> state_;
   std::unique_ptr<Device> device_;
   std::optional<host::Netlink> netlink_;
-  std::unique_ptr<host::HostState> host_;
+  std::unique_ptr<HostSide> host_;  // none when it starts bare
   std::unique_ptr<host::LinkMonitor> link_monitor_;
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
   bool ending_ = false;
   bool interface_gone_ = false;
+  // Only who asks for the end of the tunnel lifts it, not who restarts the daemon.
+  host::KillSwitchAtEnd kill_switch_at_end_ = host::KillSwitchAtEnd::kLeave;
   bool serving_ = false;  // start() succeeded, so that the hooks of going down are due
 };
 

@@ -175,6 +175,7 @@ void Device::note_visit(PeerNotes& notes, const UdpAddress& address) {
   if (!notes.visits.empty() && notes.visits.back().address == address) return;
   if (notes.visits.size() == kVisitsKept) notes.visits.erase(notes.visits.begin());
   notes.visits.push_back({address, io::read_clock().wall.seconds});
+  endpoints_changed_ = true;
 }
 
 config::DeviceReport Device::report() const {

@@ -59,6 +59,8 @@ class Device {
   void finish_round();
   // A peer that went silent or could not be reached since the last call; each once.
   [[nodiscard]] std::vector<PublicKey> take_silent_peers() { return std::exchange(silent_peers_, {}); }
+  // Whether a peer was heard from a new endpoint, or given one, since the last call.
+  [[nodiscard]] bool take_endpoints_changed() noexcept { return std::exchange(endpoints_changed_, false); }
 
  private:
   struct PeerNotes {
@@ -94,6 +96,7 @@ class Device {
   Inbound inbound_;
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PublicKey> silent_peers_;
+  bool endpoints_changed_ = false;
 };
 
 }  // namespace vpn::daemon

@@ -35,6 +35,13 @@ bool is_default(const IpPrefix& prefix) {
   return prefix.length == 0;
 }
 
+bool has_default(const Config& config, IpFamily family) {
+  const std::vector<IpPrefix> all = destinations(config);
+  return std::any_of(all.begin(), all.end(), [family](const IpPrefix& prefix) {
+    return is_default(prefix) && prefix.address.family() == family;
+  });
+}
+
 // Whether the kernel's own route of one of our addresses leads there already.
 bool is_on_link(const Config& config, const IpPrefix& prefix) {
   const auto& addresses = config.interface.addresses;
@@ -43,14 +50,90 @@ bool is_on_link(const Config& config, const IpPrefix& prefix) {
   });
 }
 
-void plan_full_tunnel(const IpPrefix& prefix, uint32_t mark, HostPlan& plan) {
-  const IpFamily family = prefix.address.family();
-  plan.emplace_back(AddRoute{prefix, mark});
-  plan.emplace_back(AddMarkRule{family, mark, mark});
-  plan.emplace_back(AddSuppressRule{family});
-  // Lets the reverse-path filter see the mark of encrypted packets, which come in against the main table's
-  // default.
-  if (family == IpFamily::kIpv4) plan.emplace_back(SetSysctl{"net/ipv4/conf/all/src_valid_mark", "1"});
+bool is_gateway(const Config& config) {
+  return config.interface.gateway || !config.interface.masquerade.empty();
+}
+
+FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
+  const config::InterfaceConfig& interface = config.interface;
+  FirewallSpec spec;
+  spec.interface = facts.interface;
+  for (const IpPrefix& address : interface.addresses) spec.own_addresses.push_back(address.address);
+  spec.mark = facts.mark;
+  spec.listen_port = facts.listen_port;
+  spec.full_tunnel = is_full_tunnel(config);
+  if (spec.full_tunnel) {
+    spec.sessions = facts.sessions;
+    spec.tunnel_cgroups = interface.tunnel_cgroups;
+    spec.bypass_cgroups = interface.bypass_cgroups;
+    spec.cgroup_folder = facts.cgroup_folder;
+  }
+  spec.kill_switch = interface.kill_switch;
+  if (spec.kill_switch) {
+    spec.endpoints = facts.endpoints;
+    spec.answers_anyone = std::any_of(config.peers.begin(), config.peers.end(),
+                                      [](const auto& peer) { return peer.endpoints.empty(); });
+    spec.dns = interface.dns;
+    spec.allow_lan = interface.allow_lan;
+  }
+  spec.gateway = is_gateway(config);
+  spec.masquerade = interface.masquerade;
+  spec.client_to_client = interface.client_to_client;
+  return spec;
+}
+
+// A table of our own for a family whose every packet is the tunnel's, or, `shut`, nobody's.
+void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily family, bool shut,
+                      HostPlan& plan) {
+  const IpPrefix everything{family == IpFamily::kIpv4 ? IpAddress() : *IpAddress::parse("::"), 0};
+  const uint32_t table = facts.mark;
+  for (const IpPrefix& prefix : destinations(config)) {
+    if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table});
+  }
+  if (shut) plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
+  for (const IpPrefix& prefix : config.interface.allow_lan) {
+    if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table, RouteKind::kThrow});
+  }
+  // Neighbours on a link are found and answered there.
+  if (family == IpFamily::kIpv6)
+    plan.emplace_back(AddRoute{*IpPrefix::parse("fe80::/10"), table, RouteKind::kThrow});
+  const bool chosen_only = !config.interface.tunnel_cgroups.empty();
+  plan.emplace_back(
+      AddMarkRule{family, chosen_only ? tunnel_mark(facts.mark) : facts.mark, table, !chosen_only});
+}
+
+void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
+  const RouteTable& table = config.interface.table;
+  if (table.kind == RouteTable::Kind::kOff) return;
+  const bool is_auto = table.kind == RouteTable::Kind::kAuto;
+  for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
+    const bool shut = family == IpFamily::kIpv6 && !has_default(config, family) && facts.has_ipv6 &&
+                      has_default(config, IpFamily::kIpv4);
+    if (is_auto && (shut || has_default(config, family))) {
+      plan_full_tunnel(config, facts, family, shut, plan);
+      continue;
+    }
+    for (const IpPrefix& prefix : destinations(config)) {
+      if (prefix.address.family() != family) continue;
+      if (!is_auto) {
+        plan.emplace_back(AddRoute{prefix, table.number});
+      } else if (!is_on_link(config, prefix)) {
+        plan.emplace_back(AddRoute{prefix, kMainTable});
+      }
+    }
+  }
+}
+
+void plan_sysctls(const Config& config, const HostFacts& facts, HostPlan& plan) {
+  // Lets the reverse-path filter see the mark of what comes in from outside the tunnel.
+  if (is_full_tunnel(config)) plan.emplace_back(SetSysctl{"net/ipv4/conf/all/src_valid_mark", "1"});
+  if (!is_gateway(config)) return;
+  plan.emplace_back(SetSysctl{"net/ipv4/ip_forward", "1"});
+  if (!facts.has_ipv6) return;
+  // A router does not listen to router advertisements, unless it is told to.
+  if (const std::string& outer = config.interface.masquerade; !outer.empty())
+    plan.emplace_back(SetSysctl{"net/ipv6/conf/" + outer + "/accept_ra", "2"});
+  plan.emplace_back(SetSysctl{"net/ipv6/conf/all/forwarding", "1"});
 }
 
 }  // namespace
@@ -60,41 +143,61 @@ std::string to_string(const HostChange& change) {
       Overloaded{
           [](const AddAddress& add) { return "address " + add.address.to_string(); },
           [](const AddRoute& add) {
-            return "route " + add.destination.to_string() + " in table " + std::to_string(add.table);
+            constexpr const char* kKinds[] = {"route ", "unreachable route ", "throw route "};
+            return kKinds[static_cast<size_t>(add.kind)] + add.destination.to_string() + " in table " +
+                   std::to_string(add.table);
           },
           [](const AddMarkRule& add) {
-            return std::string(family_name(add.family)) + " rule not fwmark " + std::to_string(add.mark) +
-                   " table " + std::to_string(add.table);
-          },
-          [](const AddSuppressRule& add) {
-            return std::string(family_name(add.family)) + " rule table main suppress_prefixlength 0";
+            return std::string(family_name(add.family)) + " rule " + (add.inverted ? "not " : "") +
+                   "fwmark " + std::to_string(add.mark) + " table " + std::to_string(add.table);
           },
           [](const SetSysctl& set) { return "sysctl " + set.name + " = " + set.value; },
+          [](const SetFirewall& set) { return "nftables table " + table_name(set.spec.interface); },
+          [](const SetDns& set) {
+            std::string text = "name servers";
+            for (const IpAddress& server : set.servers) text += " " + server.to_string();
+            return text;
+          },
       },
       change);
 }
 
-HostPlan plan_host(const Config& config, uint32_t mark) {
+bool ends_with_interface(const HostChange& change) noexcept {
+  const auto* const route = std::get_if<AddRoute>(&change);
+  return std::holds_alternative<AddAddress>(change) ||
+         (route != nullptr && route->kind == RouteKind::kTunnel);
+}
+
+bool replaces(const HostChange& later, const HostChange& earlier) noexcept {
+  if (later.index() != earlier.index()) return false;
+  return std::holds_alternative<SetFirewall>(later) || std::holds_alternative<SetDns>(later);
+}
+
+HostPlan plan_host(const Config& config, const HostFacts& facts) {
   HostPlan plan;
+  const bool wants_guard = config.interface.table.kind != RouteTable::Kind::kOff &&
+                           !config.interface.addresses.empty() && facts.has_nftables;
+  if (wants_guard || needs_firewall(config)) plan.emplace_back(SetFirewall{firewall_for(config, facts)});
   for (const IpPrefix& address : config.interface.addresses) plan.emplace_back(AddAddress{address});
-  const RouteTable& table = config.interface.table;
-  if (table.kind == RouteTable::Kind::kOff) return plan;
-  for (const IpPrefix& prefix : destinations(config)) {
-    if (table.kind == RouteTable::Kind::kNumber) {
-      plan.emplace_back(AddRoute{prefix, table.number});
-    } else if (is_default(prefix)) {
-      plan_full_tunnel(prefix, mark, plan);
-    } else if (!is_on_link(config, prefix)) {
-      plan.emplace_back(AddRoute{prefix, kMainTable});
-    }
+  plan_sysctls(config, facts, plan);
+  plan_routes(config, facts, plan);
+  if (!config.interface.dns.empty() || !config.interface.dns_search.empty()) {
+    plan.emplace_back(SetDns{config.interface.dns, config.interface.dns_search, is_full_tunnel(config)});
   }
   return plan;
 }
 
-bool needs_mark(const Config& config) {
+bool is_full_tunnel(const Config& config) {
   if (config.interface.table.kind != RouteTable::Kind::kAuto) return false;
-  const std::vector<IpPrefix> all = destinations(config);
-  return std::any_of(all.begin(), all.end(), is_default);
+  return has_default(config, IpFamily::kIpv4) || has_default(config, IpFamily::kIpv6);
+}
+
+bool needs_mark(const Config& config) {
+  return is_full_tunnel(config) || config.interface.kill_switch;
+}
+
+bool needs_firewall(const Config& config) {
+  return is_full_tunnel(config) || config.interface.kill_switch || is_gateway(config);
 }
 
 }  // namespace vpn::host

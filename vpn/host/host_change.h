@@ -9,6 +9,7 @@
 
 #include "vpn/base/ip_address.h"
 #include "vpn/config/config.h"
+#include "vpn/host/firewall_rules.h"
 
 namespace vpn::host {
 
@@ -22,26 +23,28 @@ struct AddAddress {
   friend bool operator==(const AddAddress&, const AddAddress&) = default;
 };
 
-// A route into the tunnel interface. It goes away with the interface.
+enum class RouteKind : uint8_t {
+  kTunnel,       // into the tunnel; goes away with the interface
+  kUnreachable,  // nowhere
+  kThrow,        // let the following rules decide
+};
+
 struct AddRoute {
   IpPrefix destination;
   uint32_t table = kMainTable;
+  RouteKind kind = RouteKind::kTunnel;
   friend bool operator==(const AddRoute&, const AddRoute&) = default;
 };
 
-// Packets without the mark are looked up in `table`: everything but our own encrypted packets.
+// Before `main` and everything else, packets without the mark (or, with `inverted` off, those with it) are
+// looked up in `table`. Nothing that DHCP or a router puts into `main` can win against it (TunnelVision,
+// CVE-2024-3661).
 struct AddMarkRule {
   IpFamily family = IpFamily::kIpv4;
   uint32_t mark = 0;
   uint32_t table = 0;
+  bool inverted = true;
   friend bool operator==(const AddMarkRule&, const AddMarkRule&) = default;
-};
-
-// `main` still decides first, its default routes apart: what is on-link or routed specifically stays
-// reachable.
-struct AddSuppressRule {
-  IpFamily family = IpFamily::kIpv4;
-  friend bool operator==(const AddSuppressRule&, const AddSuppressRule&) = default;
 };
 
 // A sysctl, below /proc/sys; its former value is what undoing writes.
@@ -51,18 +54,52 @@ struct SetSysctl {
   friend bool operator==(const SetSysctl&, const SetSysctl&) = default;
 };
 
-using HostChange = std::variant<AddAddress, AddRoute, AddMarkRule, AddSuppressRule, SetSysctl>;
+struct SetFirewall {
+  FirewallSpec spec;
+  friend bool operator==(const SetFirewall&, const SetFirewall&) = default;
+};
+
+// Name resolution: the servers and search domains. `everything`: for all names, not only these domains.
+struct SetDns {
+  std::vector<IpAddress> servers;
+  std::vector<std::string> search;
+  bool everything = true;
+  friend bool operator==(const SetDns&, const SetDns&) = default;
+};
+
+using HostChange = std::variant<AddAddress, AddRoute, AddMarkRule, SetSysctl, SetFirewall, SetDns>;
 using HostPlan = std::vector<HostChange>;
 
 // "route 10.0.0.0/8 in table 254"
 [[nodiscard]] std::string to_string(const HostChange& change);
+// Whether it goes away with the tunnel interface, so that a crash leaves nothing of it.
+[[nodiscard]] bool ends_with_interface(const HostChange& change) noexcept;
+// Whether the two are about one and the same thing (the firewall, name resolution), so that one is
+// replaced by the other with no moment between.
+[[nodiscard]] bool replaces(const HostChange& later, const HostChange& earlier) noexcept;
 
-// What wg-quick would do for this configuration: its addresses, and for every allowed-IP a route where
-// `Table` says. A prefix of length 0 with `Table = auto` makes a full tunnel: a table numbered `mark`, and
-// rules by which only packets with that mark avoid it. Prefixes that an address's own network covers need no
-// route.
-[[nodiscard]] HostPlan plan_host(const config::Config& config, uint32_t mark);
+// What a plan needs to know besides the configuration.
+struct HostFacts {
+  std::string interface;
+  uint32_t mark = 0;
+  uint16_t listen_port = 0;
+  std::vector<UdpAddress> endpoints;  // of the peers, as they are now
+  std::vector<TcpSession> sessions;   // from outside, when the tunnel was brought up
+  bool has_nftables = true;
+  bool has_ipv6 = true;
+  std::string cgroup_folder;
+};
+
+// For this configuration: the firewall first, then addresses, and for every allowed-IP a route where `Table`
+// says; name resolution last. A prefix of length 0 with `Table = auto` makes a full tunnel: a table numbered
+// `mark`, and rules by which only packets with that mark avoid it. A full tunnel of IPv4 alone shuts IPv6.
+// Prefixes that an address's own network covers need no route.
+[[nodiscard]] HostPlan plan_host(const config::Config& config, const HostFacts& facts);
+// Whether the configuration makes a full tunnel.
+[[nodiscard]] bool is_full_tunnel(const config::Config& config);
 // Whether plan_host needs a mark that the sockets must carry.
 [[nodiscard]] bool needs_mark(const config::Config& config);
+// Whether the configuration cannot do without nftables.
+[[nodiscard]] bool needs_firewall(const config::Config& config);
 
 }  // namespace vpn::host

@@ -1,4 +1,5 @@
 #include "vpn/host/host_change.h"
+#include "vpn/host/tunnel_mtu.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,9 +11,17 @@ using config::Config;
 using config::RouteTable;
 using testing::ElementsAre;
 
+HostFacts facts() {
+  HostFacts facts;
+  facts.interface = "wg0";
+  facts.mark = kDefaultMark;
+  facts.listen_port = 51820;
+  return facts;
+}
+
 std::vector<std::string> plan_text(const Config& config) {
   std::vector<std::string> lines;
-  for (const HostChange& change : plan_host(config, kDefaultMark)) lines.push_back(to_string(change));
+  for (const HostChange& change : plan_host(config, facts())) lines.push_back(to_string(change));
   return lines;
 }
 
@@ -27,7 +36,8 @@ Config config_of(std::vector<const char*> addresses, std::vector<const char*> al
 TEST(HostPlan, RoutesWhatTheAddressesNetworkDoesNotCover) {
   EXPECT_THAT(
       plan_text(config_of({"10.0.0.1/24", "fd00::1/64"}, {"10.0.0.2/32", "192.168.0.0/16", "fd00::2/128"})),
-      ElementsAre("address 10.0.0.1/24", "address fd00::1/64", "route 192.168.0.0/16 in table 254"));
+      ElementsAre("nftables table vpn_wg0", "address 10.0.0.1/24", "address fd00::1/64",
+                  "route 192.168.0.0/16 in table 254"));
 }
 
 TEST(HostPlan, LongestPrefixesComeFirstAndEachOnce) {
@@ -37,15 +47,39 @@ TEST(HostPlan, LongestPrefixesComeFirstAndEachOnce) {
               ElementsAre("route 10.1.0.0/16 in table 254", "route 10.0.0.0/8 in table 254"));
 }
 
-TEST(HostPlan, ADefaultRouteMakesAFullTunnelWithMarkAndRules) {
-  const Config config = config_of({"10.0.0.2/32"}, {"0.0.0.0/0", "::/0"});
+// M5.1, TunnelVision: all routes are in a table of our own, which a rule puts before main.
+TEST(HostPlan, ADefaultRouteMakesAFullTunnelInATableOfItsOwn) {
+  const Config config = config_of({"10.0.0.2/32"}, {"0.0.0.0/0", "::/0", "10.0.0.0/8"});
   EXPECT_TRUE(needs_mark(config));
+  EXPECT_THAT(plan_text(config),
+              ElementsAre("nftables table vpn_wg0", "address 10.0.0.2/32",
+                          "sysctl net/ipv4/conf/all/src_valid_mark = 1", "route 10.0.0.0/8 in table 51820",
+                          "route 0.0.0.0/0 in table 51820", "IPv4 rule not fwmark 51820 table 51820",
+                          "route ::/0 in table 51820", "throw route fe80::/10 in table 51820",
+                          "IPv6 rule not fwmark 51820 table 51820"));
+}
+
+// M5.3: IPv6 is tunnelled or shut.
+TEST(HostPlan, AFullTunnelOfIpv4AloneShutsIpv6) {
+  EXPECT_THAT(
+      plan_text(config_of({}, {"0.0.0.0/0", "fd00::/64"})),
+      testing::IsSupersetOf({"route fd00::/64 in table 51820", "unreachable route ::/0 in table 51820",
+                             "IPv6 rule not fwmark 51820 table 51820"}));
+}
+
+TEST(HostPlan, AllowLanLeavesPrefixesToTheSystem) {
+  Config config = config_of({}, {"0.0.0.0/0"});
+  config.interface.allow_lan = {*IpPrefix::parse("192.168.1.0/24")};
+  EXPECT_THAT(plan_text(config), testing::Contains("throw route 192.168.1.0/24 in table 51820"));
+}
+
+TEST(HostPlan, AGatewayForwardsAndStillHearsRouterAdvertisements) {
+  Config config = config_of({"10.0.0.1/24"}, {"10.0.0.2/32"});
+  config.interface.masquerade = "eth0";
   EXPECT_THAT(
       plan_text(config),
-      ElementsAre("address 10.0.0.2/32", "route 0.0.0.0/0 in table 51820",
-                  "IPv4 rule not fwmark 51820 table 51820", "IPv4 rule table main suppress_prefixlength 0",
-                  "sysctl net/ipv4/conf/all/src_valid_mark = 1", "route ::/0 in table 51820",
-                  "IPv6 rule not fwmark 51820 table 51820", "IPv6 rule table main suppress_prefixlength 0"));
+      ElementsAre("nftables table vpn_wg0", "address 10.0.0.1/24", "sysctl net/ipv4/ip_forward = 1",
+                  "sysctl net/ipv6/conf/eth0/accept_ra = 2", "sysctl net/ipv6/conf/all/forwarding = 1"));
 }
 
 TEST(HostPlan, TableOffAndTableNumber) {
@@ -55,8 +89,38 @@ TEST(HostPlan, TableOffAndTableNumber) {
   EXPECT_THAT(plan_text(config), ElementsAre("address 10.0.0.2/32"));
   config.interface.table = {RouteTable::Kind::kNumber, 77};
   EXPECT_FALSE(needs_mark(config));
-  EXPECT_THAT(plan_text(config), ElementsAre("address 10.0.0.2/32", "route 10.0.0.0/8 in table 77",
-                                             "route 0.0.0.0/0 in table 77"));
+  EXPECT_THAT(plan_text(config), ElementsAre("nftables table vpn_wg0", "address 10.0.0.2/32",
+                                             "route 10.0.0.0/8 in table 77", "route 0.0.0.0/0 in table 77"));
+}
+
+TEST(TableName, IsOneThatNftablesTakesAndNoOtherInterfaceHas) {
+  EXPECT_EQ(table_name("wg0"), "vpn_wg0");
+  EXPECT_EQ(table_name("a.b-c"), "vpn_a_2eb_2dc");
+  EXPECT_NE(table_name("a_2e"), table_name("a."));
+}
+
+// An anonymous set of nftables refuses prefixes that overlap.
+TEST(FirewallRules, LeaveOutPrefixesThatAnotherCovers) {
+  FirewallSpec spec;
+  spec.interface = "wg0";
+  spec.kill_switch = true;
+  spec.allow_lan = {*IpPrefix::parse("10.0.0.0/8"), *IpPrefix::parse("10.1.0.0/16"),
+                    *IpPrefix::parse("10.0.0.0/8")};
+  EXPECT_THAT(firewall_commands(spec), testing::HasSubstr("ip daddr { 10.0.0.0/8 } accept"));
+}
+
+// The firewall is replaced without a moment in which there is none.
+TEST(FirewallRules, BeginWithTheRemovalOfWhatWasThereInTheSameTransaction) {
+  FirewallSpec spec;
+  spec.interface = "wg0";
+  EXPECT_TRUE(firewall_commands(spec).starts_with(no_firewall_commands("wg0")));
+}
+
+TEST(TunnelMtu, SubtractsEveryLayer) {  // M4.4
+  EXPECT_EQ(tunnel_mtu_over(1500, IpFamily::kIpv4), 1440);
+  EXPECT_EQ(tunnel_mtu_over(1500, IpFamily::kIpv6), 1420);
+  EXPECT_EQ(tunnel_mtu_over(1280, IpFamily::kIpv6), 1280);
+  EXPECT_EQ(tunnel_mtu_over(65536, IpFamily::kIpv6), 65455);
 }
 
 }  // namespace

@@ -1,79 +1,162 @@
 #include "vpn/host/host_state.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <system_error>
+#include <filesystem>
+
+#include "vpn/host/dns_file.h"
+#include "vpn/host/fault_point.h"
+#include "vpn/host/sysctl.h"
 
 namespace vpn::host {
 namespace {
 
-std::string sysctl_path(const std::string& name) {
-  return "/proc/sys/" + name;
-}
-
-Result<std::string, Error> read_sysctl(const std::string& name) {
-  std::ifstream file(sysctl_path(name));
-  std::string value;
-  if (!std::getline(file, value)) {
-    return fail(Error{sysctl_path(name), 0, "", "cannot be read", "the kernel must have it"});
-  }
-  return value;
-}
-
-Result<bool, Error> write_sysctl(const std::string& name, const std::string& value) {
-  std::ofstream file(sysctl_path(name));
-  file << value << std::flush;
-  if (!file)
-    return fail(
-        Error{sysctl_path(name), 0, "", "cannot be set to " + value, "set it yourself, or run as root"});
-  return true;
-}
-
-bool contains(const HostPlan& plan, const HostChange& change) {
+bool is_in(const HostPlan& plan, const HostChange& change) {
   return std::find(plan.begin(), plan.end(), change) != plan.end();
+}
+
+bool is_replaced_in(const HostPlan& plan, const HostChange& earlier) {
+  return std::any_of(plan.begin(), plan.end(),
+                     [&](const HostChange& later) { return replaces(later, earlier); });
+}
+
+DnsMethod method_of(const std::string& name) {
+  for (const DnsMethod method : {DnsMethod::kResolved, DnsMethod::kResolvconf}) {
+    if (name == dns_method_name(method)) return method;
+  }
+  return DnsMethod::kFile;
 }
 
 }  // namespace
 
-Result<HostState::Applied, Error> HostState::apply(const HostChange& change) {
-  const auto applied = [&](Done done) -> Result<Applied, Error> {
-    if (!done) return fail(std::move(done.error()));
-    return Applied{change, *done};
-  };
-  if (const auto* add = std::get_if<AddAddress>(&change))
-    return applied(netlink_.add_address(interface_, add->address));
-  if (const auto* add = std::get_if<AddRoute>(&change)) {
-    return applied(netlink_.add_route(interface_, add->destination, add->table));
+Result<std::unique_ptr<HostState>, Error> HostState::open(Netlink& netlink, const std::string& interface,
+                                                          std::chrono::milliseconds patience) {
+  auto journal = Journal::open(interface, patience);
+  if (!journal) return fail(std::move(journal.error()));
+  std::unique_ptr<HostState> state(new HostState(netlink, std::move(*journal), interface));
+  for (const JournalEntry& entry : state->journal_.found()) {
+    state->applied_.push_back({entry.change, true, entry.id, entry.former});
   }
-  if (const auto* add = std::get_if<AddMarkRule>(&change)) {
-    return applied(netlink_.add_mark_rule(add->family, add->mark, add->table));
+  // After a power cut there is no journal, but a file that was kept.
+  const bool has_dns = std::any_of(state->applied_.begin(), state->applied_.end(), [](const Applied& one) {
+    return std::holds_alternative<SetDns>(one.change);
+  });
+  if (!has_dns && DnsFile(interface).is_replaced())
+    state->applied_.push_back({SetDns{}, true, 0, std::string(dns_method_name(DnsMethod::kFile))});
+  return state;
+}
+
+Result<Firewall*, Error> HostState::firewall() {
+  if (!firewall_) {
+    auto opened = Firewall::open();
+    if (!opened) return fail(std::move(opened.error()));
+    firewall_ = std::move(*opened);
   }
-  if (const auto* add = std::get_if<AddSuppressRule>(&change))
-    return applied(netlink_.add_suppress_rule(add->family));
-  const auto& set = std::get<SetSysctl>(change);
-  auto former = read_sysctl(set.name);
+  return &*firewall_;
+}
+
+Result<bool, Error> HostState::check(const HostPlan& plan) {
+  for (const HostChange& change : plan) {
+    const auto* const rule = std::get_if<AddMarkRule>(&change);
+    if (rule == nullptr || !netlink_.has_rule_of_ours(rule->family)) continue;
+    return fail(Error{interface_, 0, "AllowedIPs", "another full tunnel is up",
+                      "take it down, or make one of the two a split tunnel"});
+  }
+  for (const HostChange& change : plan) {
+    Result<bool, Error> fine = true;
+    if (const auto* set = std::get_if<SetSysctl>(&change)) {
+      const auto now = read_sysctl(set->name);
+      if (!now) return fail(now.error());
+      if (*now != set->value) fine = may_write_sysctl(set->name);
+    } else if (std::holds_alternative<SetFirewall>(change)) {
+      if (auto opened = firewall(); !opened) return fail(std::move(opened.error()));
+    } else if (std::holds_alternative<SetDns>(change)) {
+      fine = may_set_dns(find_dns_method(), interface_);
+    } else if (const auto* route = std::get_if<AddRoute>(&change)) {
+      if (netlink_.has_route(route->destination, route->table)) {
+        return fail(Error{interface_, 0, "AllowedIPs",
+                          "there is a route to " + route->destination.to_string() + " in table " +
+                              std::to_string(route->table) + " already",
+                          "take the prefix out of AllowedIPs, or choose another Table"});
+      }
+    }
+    if (!fine) return fine;
+  }
+  return true;
+}
+
+Result<HostState::Applied, Error> HostState::look(const HostChange& change) {
+  Applied applied{change};
+  if (std::holds_alternative<SetDns>(change)) applied.former = dns_method_name(find_dns_method());
+  const auto* const set = std::get_if<SetSysctl>(&change);
+  if (set == nullptr) return applied;
+  auto former = read_sysctl(set->name);
   if (!former) return fail(std::move(former.error()));
-  if (*former == set.value) return Applied{change, false};
-  if (auto written = write_sysctl(set.name, set.value); !written) return fail(std::move(written.error()));
-  return Applied{change, true, *former};
+  applied.ours = *former != set->value;
+  applied.former = std::move(*former);
+  return applied;
+}
+
+Result<bool, Error> HostState::announce(Changes& changes) {
+  std::vector<JournalEntry> entries;
+  std::vector<Applied*> announced;
+  for (Applied& one : changes) {
+    if (!one.ours || one.id != 0 || ends_with_interface(one.change)) continue;
+    entries.push_back({0, one.change, one.former});
+    announced.push_back(&one);
+  }
+  if (auto done = journal_.announce(entries); !done) return done;
+  for (size_t index = 0; index < entries.size(); ++index) announced[index]->id = entries[index].id;
+  return true;
+}
+
+Result<bool, Error> HostState::make(const Applied& applied) {
+  const HostChange& change = applied.change;
+  if (!applied.ours) return true;
+  if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
+  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add);
+  if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
+  if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
+  if (const auto* set = std::get_if<SetDns>(&change))
+    return set_dns(method_of(applied.former), interface_, index_, *set);
+  auto tables = firewall();
+  if (!tables) return fail(std::move(tables.error()));
+  return (*tables)->run(firewall_commands(std::get<SetFirewall>(change).spec));
+}
+
+Result<bool, Error> HostState::undo_sysctl(const SetSysctl& set, const std::string& former) {
+  const auto now = read_sysctl(set.name);
+  if (now && *now == former) return true;
+  if (!now || *now != set.value) {
+    notes_.push_back(set.name + (now ? " is " + *now + " by now" : " is gone") + ", and is left so");
+    return true;
+  }
+  return write_sysctl(set.name, former);
 }
 
 Result<bool, Error> HostState::undo(const Applied& applied) {
   if (!applied.ours) return true;
   const HostChange& change = applied.change;
   if (const auto* add = std::get_if<AddAddress>(&change))
-    return netlink_.remove_address(interface_, add->address);
-  if (const auto* add = std::get_if<AddRoute>(&change)) {
-    return netlink_.remove_route(interface_, add->destination, add->table);
+    return netlink_.remove_address(index_, add->address);
+  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.remove_route(index_, *add);
+  if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.remove_mark_rule(*add);
+  if (const auto* set = std::get_if<SetSysctl>(&change)) return undo_sysctl(*set, applied.former);
+  if (std::holds_alternative<SetDns>(change)) {
+    auto restored = unset_dns(applied.former, interface_);
+    if (restored && !*restored) notes_.push_back("the name servers were changed meanwhile, and are left so");
+    return restored;
   }
-  if (const auto* add = std::get_if<AddMarkRule>(&change)) {
-    return netlink_.remove_mark_rule(add->family, add->mark, add->table);
-  }
-  if (const auto* add = std::get_if<AddSuppressRule>(&change))
-    return netlink_.remove_suppress_rule(add->family);
-  return write_sysctl(std::get<SetSysctl>(change).name, applied.former);
+  auto tables = firewall();
+  if (!tables) return fail(std::move(tables.error()));
+  return (*tables)->run(no_firewall_commands(interface_));
+}
+
+Result<bool, Error> HostState::undo_noted(const Applied& applied) {
+  fault_point();
+  auto undone = undo(applied);
+  fault_point();
+  if (undone) journal_.note_undone(applied.id);
+  return undone;
 }
 
 HostPlan HostState::applied() const {
@@ -82,45 +165,129 @@ HostPlan HostState::applied() const {
   return plan;
 }
 
+bool HostState::contains(const Changes& changes, const HostChange& change) {
+  return std::any_of(changes.begin(), changes.end(),
+                     [&](const Applied& one) { return one.change == change; });
+}
+
+HostState::Changes::iterator HostState::replaced_by(const Applied& later, Changes& changes) {
+  return std::find_if(changes.begin(), changes.end(),
+                      [&](const Applied& earlier) { return replaces(later.change, earlier.change); });
+}
+
 Result<bool, Error> HostState::change_to(const HostPlan& plan) {
-  const std::vector<Applied> before = applied_;
-  std::vector<Applied> kept;
+  const Changes before = applied_;
+  Changes kept;
   for (auto one = applied_.rbegin(); one != applied_.rend(); ++one) {
-    if (contains(plan, one->change)) {
+    if (is_in(plan, one->change) || is_replaced_in(plan, one->change)) {
       kept.insert(kept.begin(), *one);
-    } else if (auto undone = undo(*one); !undone) {
+    } else if (auto undone = undo_noted(*one); !undone) {
       return undone;
     }
   }
-  applied_ = std::move(kept);
-  const size_t first_new = applied_.size();
+  Changes fresh;
   for (const HostChange& change : plan) {
-    if (contains(applied(), change)) continue;
-    auto one = apply(change);
-    if (one) {
-      applied_.push_back(std::move(*one));
-      continue;
+    if (contains(kept, change)) continue;
+    auto one = look(change);
+    if (!one) return fail(std::move(one.error()));
+    const auto earlier = replaced_by(*one, kept);
+    if (earlier != kept.end()) one->former = earlier->former;
+    fresh.push_back(std::move(*one));
+  }
+  if (auto announced = announce(fresh); !announced) return announced;
+  fault_point();
+  applied_ = kept;
+  for (size_t index = 0; index < fresh.size(); ++index) {
+    auto made = make(fresh[index]);
+    fault_point();
+    if (!made) {
+      fresh.resize(index + 1);
+      put_back(before, kept, fresh);
+      return made;
     }
-    while (applied_.size() > first_new) {
-      static_cast<void>(undo(applied_.back()));
-      applied_.pop_back();
+    // What is replaced keeps its place in the order of undoing.
+    const auto earlier = replaced_by(fresh[index], applied_);
+    if (earlier == applied_.end()) {
+      applied_.push_back(fresh[index]);
+    } else {
+      journal_.note_undone(std::exchange(*earlier, fresh[index]).id);
     }
-    for (const Applied& earlier : before) {
-      if (contains(applied(), earlier.change)) continue;
-      if (auto again = apply(earlier.change)) applied_.push_back(std::move(*again));
-    }
-    return fail(std::move(one.error()));
   }
   return true;
 }
 
-std::vector<Error> HostState::undo_all() {
-  std::vector<Error> failures;
-  while (!applied_.empty()) {
-    if (auto undone = undo(applied_.back()); !undone) failures.push_back(std::move(undone.error()));
-    applied_.pop_back();
+// After the last of `made` has failed: `kept` stood through it all, what else was in `before` has been
+// undone.
+void HostState::put_back(const Changes& before, Changes kept, const Changes& made) {
+  for (auto one = made.rbegin(); one != made.rend(); ++one) {
+    const auto earlier = replaced_by(*one, kept);
+    if (earlier == kept.end()) {
+      static_cast<void>(undo_noted(*one));
+    } else if (make(*earlier)) {
+      journal_.note_undone(one->id);
+    }
   }
+  applied_.clear();
+  for (const Applied& earlier : before) {
+    Changes again{earlier};
+    if (!contains(kept, earlier.change)) {
+      again.front().id = 0;
+      if (!announce(again) || !make(again.front())) continue;
+    }
+    applied_.push_back(again.front());
+  }
+}
+
+std::vector<Error> HostState::undo_all(KillSwitchAtEnd kill_switch) {
+  std::vector<Error> failures;
+  Changes left;
+  for (auto one = applied_.rbegin(); one != applied_.rend(); ++one) {
+    const auto* const firewall = std::get_if<SetFirewall>(&one->change);
+    const bool stays =
+        kill_switch == KillSwitchAtEnd::kLeave && firewall != nullptr && firewall->spec.kill_switch;
+    if (stays) {
+      left.insert(left.begin(), *one);
+    } else if (auto undone = undo_noted(*one); !undone) {
+      failures.push_back(std::move(undone.error()));
+      left.insert(left.begin(), *one);
+    }
+  }
+  applied_ = std::move(left);
+  if (applied_.empty()) journal_.remove();
   return failures;
+}
+
+Result<CleanupReport, Error> clean_up(const std::string& interface, std::chrono::milliseconds patience) {
+  auto netlink = Netlink::open();
+  if (!netlink) return fail(std::move(netlink.error()));
+  auto state = HostState::open(*netlink, interface, patience);
+  if (!state) return fail(std::move(state.error()));
+  CleanupReport report;
+  report.undone_count = (*state)->applied().size();
+  report.failures = (*state)->undo_all();
+  report.notes = (*state)->take_notes();
+  report.undone_count -= report.failures.size();
+  return report;
+}
+
+bool is_served(const std::string& interface) {
+  return Journal::is_locked(interface);
+}
+
+std::vector<std::string> interfaces_with_leftovers() {
+  std::vector<std::string> names = Journal::interfaces();
+  constexpr std::string_view kKept = "resolv.conf.before-";
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/etc", ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kKept)) continue;
+    const size_t end =
+        name.ends_with(".absent") ? name.size() - std::string_view(".absent").size() : name.size();
+    names.push_back(name.substr(kKept.size(), end - kKept.size()));
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 }  // namespace vpn::host

@@ -1,44 +1,93 @@
-// HostState: what has been changed on the host for one interface, and how it is undone.
+// HostState: what has been changed on the host for one interface, and how it is undone, now or after a crash.
 #pragma once
 
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
+#include "vpn/host/dns.h"
+#include "vpn/host/firewall.h"
 #include "vpn/host/host_change.h"
+#include "vpn/host/journal.h"
 #include "vpn/host/netlink.h"
 
 namespace vpn::host {
 
+enum class KillSwitchAtEnd : uint8_t { kLift, kLeave };
+
 class HostState {
  public:
-  // `netlink` must outlive it.
-  HostState(Netlink& netlink, unsigned interface) noexcept : netlink_(netlink), interface_(interface) {}
+  // Opens the interface's journal, and takes over what it tells of. `netlink` must outlive the state.
+  // Whoever has the journal now is given `patience` to end.
+  [[nodiscard]] static Result<std::unique_ptr<HostState>, Error> open(
+      Netlink& netlink, const std::string& interface, std::chrono::milliseconds patience = {});
   HostState(const HostState&) = delete;
   HostState& operator=(const HostState&) = delete;
 
+  // The tunnel's index, as soon as it exists; before, nothing that needs the interface can be changed.
+  void set_interface(unsigned index) noexcept { index_ = index; }
+  [[nodiscard]] Journal& journal() noexcept { return journal_; }
+
+  // Nothing, or why change_to(plan) would fail; looks only.
+  [[nodiscard]] Result<bool, Error> check(const HostPlan& plan);
   // Makes the host what `plan` says: undoes, newest first, what is no longer in it, then makes in order what
-  // is new. When one change fails everything is put back as it was before the call, and the error is
-  // returned.
+  // is new. What is replaced by a thing of its kind is so in one step. When one change fails everything is
+  // put back as it was before the call, and the error is returned.
   [[nodiscard]] Result<bool, Error> change_to(const HostPlan& plan);
-  // Undoes everything, newest first; goes on after a failure. Returns the failures.
-  std::vector<Error> undo_all();
+  // Undoes everything, newest first, but a kill switch that is to stay; goes on after a failure. What could
+  // not be undone is returned, and stays in the journal; with all undone the journal goes too.
+  std::vector<Error> undo_all(KillSwitchAtEnd kill_switch = KillSwitchAtEnd::kLift);
 
   [[nodiscard]] HostPlan applied() const;
+  // What was left as it is because somebody else has changed it meanwhile; each once.
+  [[nodiscard]] std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
 
  private:
   struct Applied {
     HostChange change;
     bool ours = true;         // false: it was so already, and stays when we go
-    std::string former = {};  // a sysctl's value before
+    uint64_t id = 0;          // in the journal; 0: it is not in there
+    std::string former = {};  // a sysctl's value before; who has the name servers
   };
-  [[nodiscard]] Result<Applied, Error> apply(const HostChange& change);
+  using Changes = std::vector<Applied>;
+  HostState(Netlink& netlink, Journal journal, std::string interface)
+      : netlink_(netlink), journal_(std::move(journal)), interface_(std::move(interface)) {}
+
+  [[nodiscard]] Result<Applied, Error> look(const HostChange& change);
+  [[nodiscard]] Result<bool, Error> announce(Changes& changes);
+  [[nodiscard]] Result<bool, Error> make(const Applied& change);
   [[nodiscard]] Result<bool, Error> undo(const Applied& applied);
+  [[nodiscard]] Result<bool, Error> undo_sysctl(const SetSysctl& set, const std::string& former);
+  [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
+  void put_back(const Changes& before, Changes kept, const Changes& made);
+  [[nodiscard]] static bool contains(const Changes& changes, const HostChange& change);
+  [[nodiscard]] static Changes::iterator replaced_by(const Applied& later, Changes& changes);
+  [[nodiscard]] Result<Firewall*, Error> firewall();
 
   Netlink& netlink_;
-  unsigned interface_;
-  std::vector<Applied> applied_;
+  Journal journal_;
+  std::string interface_;
+  unsigned index_ = 0;
+  std::optional<Firewall> firewall_;
+  Changes applied_;
+  std::vector<std::string> notes_;
 };
+
+// Undoes what a daemon that is gone has left of an interface; an error when one is running after `patience`.
+struct CleanupReport {
+  size_t undone_count = 0;
+  std::vector<std::string> notes;
+  std::vector<Error> failures;
+};
+[[nodiscard]] Result<CleanupReport, Error> clean_up(const std::string& interface,
+                                                    std::chrono::milliseconds patience = {});
+// Whether a running daemon has this interface's journal.
+[[nodiscard]] bool is_served(const std::string& interface);
+// The interfaces that have something to clean up, sorted; also those that a daemon serves.
+[[nodiscard]] std::vector<std::string> interfaces_with_leftovers();
 
 }  // namespace vpn::host

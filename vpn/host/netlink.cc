@@ -10,6 +10,8 @@
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 
+#include <algorithm>
+
 namespace vpn::host {
 namespace {
 
@@ -60,42 +62,82 @@ AddressPtr address_of(unsigned interface, const IpPrefix& prefix) {
   return address;
 }
 
-RoutePtr route_of(unsigned interface, const IpPrefix& destination, uint32_t table) {
+uint8_t route_type(RouteKind kind) {
+  switch (kind) {
+    case RouteKind::kTunnel:
+      return RTN_UNICAST;
+    case RouteKind::kUnreachable:
+      return RTN_UNREACHABLE;
+    case RouteKind::kThrow:
+      return RTN_THROW;
+  }
+  return RTN_UNSPEC;
+}
+
+RoutePtr route_of(unsigned interface, const AddRoute& add) {
   RoutePtr route(rtnl_route_alloc());
-  rtnl_route_set_family(route.get(), static_cast<uint8_t>(family_of(destination.address.family())));
-  rtnl_route_set_dst(route.get(), to_nl(destination).get());
-  rtnl_route_set_table(route.get(), table);
+  const bool is_tunnel = add.kind == RouteKind::kTunnel;
+  rtnl_route_set_family(route.get(), static_cast<uint8_t>(family_of(add.destination.address.family())));
+  rtnl_route_set_dst(route.get(), to_nl(add.destination).get());
+  rtnl_route_set_table(route.get(), add.table);
   rtnl_route_set_protocol(route.get(), RTPROT_BOOT);
-  rtnl_route_set_scope(route.get(), destination.address.is_ipv4() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
-  rtnl_nexthop* const hop = rtnl_route_nh_alloc();
-  rtnl_route_nh_set_ifindex(hop, static_cast<int>(interface));
-  rtnl_route_add_nexthop(route.get(), hop);  // takes it
+  rtnl_route_set_type(route.get(), route_type(add.kind));
+  const bool is_link = is_tunnel && add.destination.address.is_ipv4();
+  rtnl_route_set_scope(route.get(), is_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  if (is_tunnel) {
+    rtnl_nexthop* const hop = rtnl_route_nh_alloc();
+    rtnl_route_nh_set_ifindex(hop, static_cast<int>(interface));
+    rtnl_route_add_nexthop(route.get(), hop);  // takes it
+  }
   return route;
 }
 
-struct Rule {
-  IpFamily family = IpFamily::kIpv4;
-  uint32_t table = 0;
-  uint32_t unless_mark = 0;  // 0: for every packet
-  std::optional<uint32_t> suppress_prefix;
-};
-
-// libnl 3.7 knows neither inverted rules nor suppressed prefixes, so the message is made here.
-nl_msg* rule_message(const Rule& rule, int type, int flags) {
+// libnl 3.7 does not know inverted rules, so the message is made here.
+nl_msg* rule_message(const AddMarkRule& rule, int type, int flags) {
   nl_msg* const message = nlmsg_alloc_simple(type, flags);
   fib_rule_hdr header{};
   header.family = static_cast<uint8_t>(family_of(rule.family));
   header.action = FR_ACT_TO_TBL;
   header.table = RT_TABLE_UNSPEC;
-  if (rule.unless_mark != 0) header.flags = FIB_RULE_INVERT;
+  if (rule.inverted) header.flags = FIB_RULE_INVERT;
   nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO);
   nla_put_u32(message, FRA_TABLE, rule.table);
-  if (rule.unless_mark != 0) nla_put_u32(message, FRA_FWMARK, rule.unless_mark);
-  if (rule.suppress_prefix) nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, *rule.suppress_prefix);
+  nla_put_u32(message, FRA_PRIORITY, kRulePriority);
+  nla_put_u32(message, FRA_FWMARK, rule.mark);
   return message;
 }
 
 constexpr int kNewRule = NLM_F_CREATE | NLM_F_EXCL;
+
+int look_for_priority(nl_msg* message, void* out) {
+  nlattr* const priority = nlmsg_find_attr(nlmsg_hdr(message), sizeof(fib_rule_hdr), FRA_PRIORITY);
+  if (priority != nullptr && nla_get_u32(priority) == kRulePriority) *static_cast<bool*>(out) = true;
+  return NL_OK;
+}
+
+struct RouteQuestion {
+  IpPrefix destination;
+  uint32_t table = 0;
+  bool found = false;
+};
+
+int look_for_route(nl_msg* message, void* out) {
+  auto& question = *static_cast<RouteQuestion*>(out);
+  nlmsghdr* const header = nlmsg_hdr(message);
+  const auto* const route = static_cast<const rtmsg*>(nlmsg_data(header));
+  nlattr* const table = nlmsg_find_attr(header, sizeof *route, RTA_TABLE);
+  nlattr* const destination = nlmsg_find_attr(header, sizeof *route, RTA_DST);
+  if (route->rtm_dst_len != question.destination.length || table == nullptr ||
+      nla_get_u32(table) != question.table) {
+    return NL_OK;
+  }
+  const BytesView wanted = question.destination.address.bytes();
+  question.found =
+      question.found || question.destination.length == 0 ||
+      (destination != nullptr && nla_len(destination) == static_cast<int>(wanted.size()) &&
+       std::equal(wanted.begin(), wanted.end(), static_cast<const uint8_t*>(nla_data(destination))));
+  return NL_OK;
+}
 
 // What a route lookup's answer holds that matters here.
 struct RouteAnswer {
@@ -177,55 +219,65 @@ Done Netlink::remove_address(unsigned interface, const IpPrefix& address) {
               NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_route(unsigned interface, const IpPrefix& destination, uint32_t table) {
-  const RoutePtr route = route_of(interface, destination, table);
-  const int result = rtnl_route_add(socket_.get(), route.get(), NLM_F_EXCL);
-  const std::string what = "add route " + destination.to_string();
+Done Netlink::add_route(unsigned interface, const AddRoute& route) {
+  const int result = rtnl_route_add(socket_.get(), route_of(interface, route).get(), NLM_F_EXCL);
+  const std::string what = "add " + to_string(route);
   if (result == -NLE_EXIST) {
-    return fail(Error{"", 0, "", what + ": table " + std::to_string(table) + " has one already",
+    return fail(Error{"", 0, "", what + ": the table has one already",
                       "take the prefix out of AllowedIPs, or choose another Table"});
   }
   return done(result, what, 0);
 }
 
-Done Netlink::remove_route(unsigned interface, const IpPrefix& destination, uint32_t table) {
-  const RoutePtr route = route_of(interface, destination, table);
-  const int result = rtnl_route_delete(socket_.get(), route.get(), 0);
-  return done(result == -NLE_RANGE ? -NLE_OBJ_NOTFOUND : result, "remove route " + destination.to_string(),
+Done Netlink::remove_route(unsigned interface, const AddRoute& route) {
+  const int result = rtnl_route_delete(socket_.get(), route_of(interface, route).get(), 0);
+  return done(result == -NLE_RANGE ? -NLE_OBJ_NOTFOUND : result, "remove " + to_string(route),
               NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_mark_rule(IpFamily family, uint32_t mark, uint32_t table) {
-  const Rule rule{family, table, mark, std::nullopt};
-  return done(request(rule_message(rule, RTM_NEWRULE, kNewRule)), "add the rule for unmarked packets",
-              NLE_EXIST);
+Done Netlink::add_mark_rule(const AddMarkRule& rule) {
+  return done(request(rule_message(rule, RTM_NEWRULE, kNewRule)), "add " + to_string(rule), NLE_EXIST);
 }
 
-Done Netlink::remove_mark_rule(IpFamily family, uint32_t mark, uint32_t table) {
-  const Rule rule{family, table, mark, std::nullopt};
-  return done(request(rule_message(rule, RTM_DELRULE, 0)), "remove the rule for unmarked packets",
-              NLE_OBJ_NOTFOUND);
+Done Netlink::remove_mark_rule(const AddMarkRule& rule) {
+  return done(request(rule_message(rule, RTM_DELRULE, 0)), "remove " + to_string(rule), NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_suppress_rule(IpFamily family) {
-  const Rule rule{family, RT_TABLE_MAIN, 0, 0};
-  return done(request(rule_message(rule, RTM_NEWRULE, kNewRule)),
-              "add the rule that suppresses default routes", NLE_EXIST);
+template <typename Header>
+int Netlink::dump(int type, Header header, int (*on_message)(nl_msg*, void*), void* out) {
+  nl_msg* const message = nlmsg_alloc_simple(type, NLM_F_DUMP);
+  nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO);
+  nl_cb* const callbacks = nl_cb_alloc(NL_CB_DEFAULT);
+  nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, on_message, out);
+  int result = nl_send_auto(socket_.get(), message);
+  nlmsg_free(message);
+  if (result >= 0) result = nl_recvmsgs(socket_.get(), callbacks);
+  nl_cb_put(callbacks);
+  return result;
 }
 
-Done Netlink::remove_suppress_rule(IpFamily family) {
-  const Rule rule{family, RT_TABLE_MAIN, 0, 0};
-  return done(request(rule_message(rule, RTM_DELRULE, 0)), "remove the rule that suppresses default routes",
-              NLE_OBJ_NOTFOUND);
+bool Netlink::has_rule_of_ours(IpFamily family) {
+  fib_rule_hdr header{};
+  header.family = static_cast<uint8_t>(family_of(family));
+  bool found = false;
+  return dump(RTM_GETRULE, header, look_for_priority, &found) >= 0 && found;
 }
 
-std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to) {
+bool Netlink::has_route(const IpPrefix& destination, uint32_t table) {
+  rtmsg header{};
+  header.rtm_family = static_cast<unsigned char>(family_of(destination.address.family()));
+  RouteQuestion question{destination.normalized(), table};
+  return dump(RTM_GETROUTE, header, look_for_route, &question) >= 0 && question.found;
+}
+
+std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to, uint32_t mark) {
   nl_msg* const message = nlmsg_alloc_simple(RTM_GETROUTE, 0);
   rtmsg header{};
   header.rtm_family = static_cast<unsigned char>(family_of(to.family()));
   header.rtm_dst_len = static_cast<unsigned char>(to.bit_count());
   nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO);
   nla_put(message, RTA_DST, static_cast<int>(to.bytes().size()), to.bytes().data());
+  if (mark != 0) nla_put_u32(message, RTA_MARK, mark);
   RouteAnswer answer;
   nl_cb* const callbacks = nl_cb_alloc(NL_CB_DEFAULT);
   nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, read_route_answer, &answer);

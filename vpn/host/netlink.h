@@ -8,11 +8,15 @@
 #include "vpn/base/error.h"
 #include "vpn/base/ip_address.h"
 #include "vpn/base/result.h"
+#include "vpn/host/host_change.h"
 
 struct nl_sock;
 struct nl_msg;
 
 namespace vpn::host {
+
+// Of our rules: after `local`, before everything that others usually add.
+inline constexpr uint32_t kRulePriority = 5180;
 
 // Nothing, or why not. EEXIST on adding and ESRCH and their like on removing are successes: the state is as
 // asked.
@@ -29,17 +33,21 @@ class Netlink {
 
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
-  [[nodiscard]] Done add_route(unsigned interface, const IpPrefix& destination, uint32_t table);
-  [[nodiscard]] Done remove_route(unsigned interface, const IpPrefix& destination, uint32_t table);
+  // A route into the interface; or, by another kind, one of no interface.
+  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route);
+  [[nodiscard]] Done remove_route(unsigned interface, const AddRoute& route);
 
-  // `not fwmark MARK table TABLE`, and `table main suppress_prefixlength 0`.
-  [[nodiscard]] Done add_mark_rule(IpFamily family, uint32_t mark, uint32_t table);
-  [[nodiscard]] Done remove_mark_rule(IpFamily family, uint32_t mark, uint32_t table);
-  [[nodiscard]] Done add_suppress_rule(IpFamily family);
-  [[nodiscard]] Done remove_suppress_rule(IpFamily family);
+  // `[not] fwmark MARK table TABLE`, at kRulePriority.
+  [[nodiscard]] Done add_mark_rule(const AddMarkRule& rule);
+  [[nodiscard]] Done remove_mark_rule(const AddMarkRule& rule);
+  // Whether a rule of this family has our priority: some full tunnel is up.
+  [[nodiscard]] bool has_rule_of_ours(IpFamily family);
+  // Whether a table has a route to exactly this destination.
+  [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
 
-  // The MTU towards an address, by its route's metric or its interface's MTU; empty when there is no route.
-  [[nodiscard]] std::optional<uint32_t> path_mtu(const IpAddress& to);
+  // The MTU towards an address for packets with this mark, by its route's metric or its interface's MTU;
+  // empty when there is no route.
+  [[nodiscard]] std::optional<uint32_t> path_mtu(const IpAddress& to, uint32_t mark);
 
  private:
   struct CloseSocket {
@@ -48,6 +56,9 @@ class Netlink {
   explicit Netlink(nl_sock* socket) : socket_(socket) {}
   // Sends a request and waits for its acknowledgement; takes the message. 0, or a negative libnl error.
   int request(nl_msg* message);
+  // Asks for all of a kind, and hands each to `on_message`.
+  template <typename Header>
+  int dump(int type, Header header, int (*on_message)(nl_msg*, void*), void* out);
 
   std::unique_ptr<nl_sock, CloseSocket> socket_;
 };

@@ -12,7 +12,7 @@ _vpn() {
   COMPREPLY=()
   case $verb in
     '')
-      COMPREPLY=($(compgen -W 'daemon up down reload show watch invite genkey pubkey genpsk check completions -h --help --version' -- "$cur"))
+      COMPREPLY=($(compgen -W 'daemon up down reload show watch invite cleanup genkey pubkey genpsk check completions -h --help --version' -- "$cur"))
       ;;
     daemon)
       case $prev in
@@ -72,6 +72,12 @@ _vpn() {
       esac
       COMPREPLY=($(compgen -W '-h --help --endpoint --name --address --allowed-ips --full-tunnel --dns --keepalive --no-preshared-key -o --output --qr --only-file --only-daemon --socket-dir' -- "$cur"))
       [[ $cur == -* ]] || { compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")); }
+      ;;
+    cleanup)
+      case $prev in
+      esac
+      COMPREPLY=($(compgen -W '-h --help' -- "$cur"))
+      [[ $cur == -* ]] || { COMPREPLY+=($(compgen -W "$(_vpn_interfaces)" -- "$cur")); }
       ;;
     genkey)
       case $prev in

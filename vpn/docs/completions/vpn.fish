@@ -15,6 +15,7 @@ complete -c vpn -n __fish_use_subcommand -a reload -d 'Apply what changed in a r
 complete -c vpn -n __fish_use_subcommand -a show -d 'Show the state of running interfaces'
 complete -c vpn -n __fish_use_subcommand -a watch -d 'Watch running interfaces: peers, rates, handshakes, drops'
 complete -c vpn -n __fish_use_subcommand -a invite -d 'Make a new peer: keys, address, client file and QR code'
+complete -c vpn -n __fish_use_subcommand -a cleanup -d 'Undo what daemons that have crashed have left on this host'
 complete -c vpn -n __fish_use_subcommand -a genkey -d 'Make a private key and print it in base64'
 complete -c vpn -n __fish_use_subcommand -a pubkey -d 'Read a private key from standard input and print its public key'
 complete -c vpn -n __fish_use_subcommand -a genpsk -d 'Make a preshared key and print it in base64'
@@ -58,6 +59,8 @@ complete -c vpn -n '__fish_seen_subcommand_from invite' -l only-file -d 'Do not 
 complete -c vpn -n '__fish_seen_subcommand_from invite' -l only-daemon -d 'Tell the running daemon only: the peer lasts until it ends'
 complete -c vpn -n '__fish_seen_subcommand_from invite' -l socket-dir -x -a '(__fish_complete_directories)' -d 'Where the control sockets lie'
 complete -c vpn -n '__fish_seen_subcommand_from invite' -F
+complete -c vpn -n '__fish_seen_subcommand_from cleanup' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from cleanup' -a '(__vpn_interfaces)'
 complete -c vpn -n '__fish_seen_subcommand_from genkey' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from pubkey' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from genpsk' -s h -l help -d 'Show this help and end'

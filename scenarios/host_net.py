@@ -1,0 +1,317 @@
+"""A small world for tests of what a tunnel does to the host around it.
+
+    client ──┐
+             ├─ LAN ─ router ─┬─ server   198.51.100.10, a gateway for its peers
+    rogue ───┘                └─ internet 203.0.113.80 (web), 203.0.113.53 (name server)
+
+Every host has network and mount namespaces of its own, with its own /run, /var/lib/vpn and /etc: nothing that a daemon in there
+changes is seen outside. Everything ends with the processes that hold the namespaces.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build"))
+VPN = str(BUILD / "bin" / "vpn")
+DEADLINE = 20.0
+
+WEB, NAMES = "203.0.113.80", "203.0.113.53"
+SERVER, SERVER6 = "198.51.100.10", "2001:db8:51::10"
+CLIENT, ROUTER, ROGUE = "192.168.7.2", "192.168.7.1", "192.168.7.66"
+WEB6 = "2001:db8:113::80"
+TUNNEL_CLIENT, TUNNEL_SERVER = "10.9.0.2", "10.9.0.1"
+
+# The holder of a host: private mounts, then it waits to be ended.
+HOLD = """
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /var/lib/vpn && mount -t tmpfs tmpfs /var/lib/vpn
+mkdir -p /run/etc/up /run/etc/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/up,workdir=/run/etc/work /etc
+mount -t sysfs sysfs /sys
+rm -f /etc/resolv.conf
+printf 'nameserver 192.168.7.1\\n' >/etc/resolv.conf
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+
+# Answers TCP on 80 with the caller's address, and UDP on 53 and 9 with the same.
+ANSWER = """
+import selectors, socket, sys
+chosen = selectors.DefaultSelector()
+for address in sys.argv[1:]:
+    family = socket.AF_INET6 if ':' in address else socket.AF_INET
+    for kind, port in ((socket.SOCK_STREAM, 80), (socket.SOCK_DGRAM, 53), (socket.SOCK_DGRAM, 9)):
+        one = socket.socket(family, kind)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            one.listen()
+        chosen.register(one, selectors.EVENT_READ)
+print('ready', flush=True)
+while True:
+    for key, _ in chosen.select():
+        if key.fileobj.type == socket.SOCK_STREAM:
+            connection, caller = key.fileobj.accept()
+            connection.sendall(caller[0].encode())
+            connection.close()
+        else:
+            _, caller = key.fileobj.recvfrom(2048)
+            key.fileobj.sendto(caller[0].encode(), caller)
+"""
+
+# Says what an answerer says; exit status 1 where nothing comes.
+ASK = """
+import socket, sys
+kind, address, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+family = socket.AF_INET6 if ':' in address else socket.AF_INET
+one = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
+one.settimeout(seconds)
+try:
+    if len(sys.argv) > 5:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, sys.argv[5].encode())
+    one.connect((address, port))
+    one.send(b'in the clear')
+    print(one.recv(100).decode())
+except OSError as error:
+    print(error, file=sys.stderr)
+    sys.exit(1)
+"""
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+class Host:
+    """A host in namespaces of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._processes: list[subprocess.Popen[str]] = []
+        self._holder = subprocess.Popen(["unshare", "--mount", "--net", "--uts", "--propagation", "private", "sh", "-c", HOLD],
+                                        stdout=subprocess.PIPE, text=True)
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n", f"host {name} could not be made"
+
+    @property
+    def pid(self) -> int:
+        return self._holder.pid
+
+    def path(self, path: str) -> pathlib.Path:
+        """A path of the host's own, from outside."""
+        return pathlib.Path("/proc", str(self.pid), "root", path.lstrip("/"))
+
+    def command(self, *words: str) -> list[str]:
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "--", *words]
+
+    def run(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+        assert not check or done.returncode == 0, f"{self.name}: {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+    def sh(self, script: str) -> str:
+        return self.run("sh", "-ec", script).stdout
+
+    def start(self, *words: str, ready: str | None = None, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        self._processes.append(process)
+        if ready is not None:
+            assert process.stdout is not None
+            assert process.stdout.readline() == ready + "\n", f"{self.name}: {words[0]} did not start"
+        return process
+
+    def ask(self, kind: str, address: str, port: int, seconds: float = 5.0, device: str = "") -> str:
+        """What the answerer there says: the address it saw; "" where nothing came back."""
+        words = ["/usr/bin/python3", "-c", ASK, kind, address, str(port), str(seconds)] + ([device] if device else [])
+        return self.run(*words, check=False).stdout.strip()
+
+    def close(self) -> None:
+        for process in [*self._processes, self._holder]:
+            process.kill()
+        for process in [*self._processes, self._holder]:
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+class Capture:
+    """What passes an interface, as tcpdump's lines, from when it is made."""
+
+    def __init__(self, host: Host, interface: str, folder: pathlib.Path) -> None:
+        self._host = host
+        self._file = folder / f"{host.name}-{interface}-{time.monotonic_ns()}.txt"
+        with self._file.open("w") as out:
+            self._process = subprocess.Popen(host.command("tcpdump", "-nn", "-l", "-i", interface, "--immediate-mode"), stdout=out,
+                                             stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        while "listening on" not in self._process.stderr.readline():
+            assert self._process.poll() is None, "tcpdump did not start"
+
+    def lines(self, last: str) -> list[str]:
+        """All there was until a line that holds `last`; then the capture ends."""
+        wait_for(lambda: last in self._file.read_text(), f"'{last}' in the capture of {self._host.name}")
+        self.close()
+        return self._file.read_text().splitlines()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
+class World:
+    """All the hosts, with addresses and routes, but no tunnel yet."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._captures: list[Capture] = []
+        self.hosts: list[Host] = []
+        self.client, self.rogue, self.router, self.server, self.internet = (
+            self._add(name) for name in ("client", "rogue", "router", "server", "internet"))
+        self._wire()
+        self.keys = {name: self._key() for name in ("client", "server")}
+        self.internet.start("/usr/bin/python3", "-c", ANSWER, WEB, NAMES, WEB6, ready="ready")
+
+    def _add(self, name: str) -> Host:
+        self.hosts.append(Host(name))
+        return self.hosts[-1]
+
+    def _wire(self) -> None:
+        for host in (self.router, self.rogue):  # whoever reads others' traffic passes it on
+            host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.send_redirects=0")
+        self.router.sh("ip link add lan type bridge; ip link add wan type bridge; ip link set lan up; ip link set wan up")
+        for host, port, bridge in ((self.client, "client", "lan"), (self.rogue, "rogue", "lan"), (self.server, "server", "wan"),
+                                   (self.internet, "internet", "wan")):
+            host.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0")
+            subprocess.run(["ip", "link", "add", "eth0", "netns", str(host.pid), "type", "veth", "peer", "name", port, "netns",
+                            str(self.router.pid)], check=True)
+            self.router.sh(f"ip link set {port} master {bridge}; ip link set {port} up")
+            host.sh("ip link set eth0 up")
+        self.router.sh("ip addr add 192.168.7.1/24 dev lan; ip addr add 2001:db8:7::1/64 dev lan nodad; "
+                       "ip addr add 198.51.100.1/24 dev wan; ip addr add 2001:db8:51::1/64 dev wan nodad; "
+                       "ip route add 203.0.113.0/24 via 198.51.100.20; ip -6 route add 2001:db8:113::/64 via 2001:db8:51::20")
+        for host, v4, v6 in ((self.client, CLIENT + "/24", "2001:db8:7::2/64"), (self.rogue, ROGUE + "/24", "2001:db8:7::66/64")):
+            host.sh(f"ip addr add {v4} dev eth0; ip addr add {v6} dev eth0 nodad; "
+                    "ip route add default via 192.168.7.1; ip -6 route add default via 2001:db8:7::1")
+        self.server.sh(f"ip addr add {SERVER}/24 dev eth0; ip addr add {SERVER6}/64 dev eth0 nodad; "
+                       "ip route add default via 198.51.100.1; ip route add 203.0.113.0/24 via 198.51.100.20; "
+                       "ip -6 route add default via 2001:db8:51::1; ip -6 route add 2001:db8:113::/64 via 2001:db8:51::20")
+        self.internet.sh(f"ip addr add 198.51.100.20/24 dev eth0; ip addr add {WEB}/32 dev eth0; ip addr add {NAMES}/32 dev eth0; "
+                         f"ip addr add 2001:db8:51::20/64 dev eth0 nodad; ip addr add {WEB6}/128 dev eth0 nodad; "
+                         "ip route add default via 198.51.100.1; ip -6 route add default via 2001:db8:51::1")
+
+    @staticmethod
+    def _key() -> tuple[str, str]:
+        private = subprocess.run([VPN, "genkey"], capture_output=True, text=True, check=True).stdout.strip()
+        public = subprocess.run([VPN, "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
+        return private, public
+
+    def write_config(self, host: Host, interface: str, text: str) -> str:
+        path = self.folder / host.name / f"{interface}.conf"
+        path.parent.mkdir(exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return str(path)
+
+    def server_config(self, interface: str = "Gateway = on", peer: str = "") -> str:
+        return self.write_config(self.server, "srv0", f"""[Interface]
+PrivateKey = {self.keys['server'][0]}
+ListenPort = 51820
+Address = {TUNNEL_SERVER}/24, fd09::1/64
+{interface}
+[Peer]
+PublicKey = {self.keys['client'][1]}
+AllowedIPs = {TUNNEL_CLIENT}/32, fd09::2/128
+{peer}""")
+
+    def client_config(self, interface: str = "", peer: str = "", allowed: str = "0.0.0.0/0, ::/0", name: str = "cli0",
+                      endpoint: str = f"{SERVER}:51820") -> str:
+        return self.write_config(self.client, name, f"""[Interface]
+PrivateKey = {self.keys['client'][0]}
+Address = {TUNNEL_CLIENT}/24, fd09::2/64
+{interface}
+[Peer]
+PublicKey = {self.keys['server'][1]}
+AllowedIPs = {allowed}
+Endpoint = {endpoint}
+{peer}""")
+
+    def serve(self, **options: str) -> None:
+        self.server.run(VPN, "up", self.server_config(**options))
+
+    def capture(self, host: Host, interface: str) -> Capture:
+        self._captures.append(Capture(host, interface, self.folder))
+        return self._captures[-1]
+
+    def on_client_link(self) -> Capture:
+        return self.capture(self.router, "client")
+
+    def end_of_capture(self) -> str:
+        """Sends a packet to the client that the capture of its link ends with; returns how it looks."""
+        self.router.run("/usr/bin/python3", "-c",
+                        f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'end', ('{CLIENT}', 4444))")
+        return f"{CLIENT}.4444: UDP"
+
+    def close(self) -> None:
+        for capture in self._captures:
+            capture.close()
+        for host in self.hosts:
+            for end in (["down", "cli0"], ["down", "srv0"]) if host.name in ("client", "server") else ():
+                host.run(VPN, *end, check=False)
+            host.close()
+
+
+@contextlib.contextmanager
+def make_world() -> Iterator[World]:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="vpn-host-"))
+    world = World(folder)
+    try:
+        yield world
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def state_of(host: Host) -> dict[str, str]:
+    """What a tunnel must leave byte for byte as it was (M5.4)."""
+    return {what: host.sh(command) for what, command in (
+        ("rules", "ip rule; ip -6 rule"),
+        ("routes", "ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'"),
+        ("addresses", "ip -o addr | sed 's/valid_lft.*//'"),
+        ("nftables", "nft list ruleset"),
+        ("sysctls", "sysctl -a 2>/dev/null | grep -E '^net[.]' | grep -vE 'nf_conntrack_(count|buckets|max)|netdev_rss|[.]random|stable_secret'"),
+        ("resolv.conf", "stat -c '%F %a %N' /etc/resolv.conf; cat /etc/resolv.conf; ls -A /etc | grep resolv"),
+        ("files", "ls -A /run /run/vpn 2>/dev/null | grep -v wireguard || true"))}
+
+
+def client_packets_in_clear(lines: list[str]) -> list[str]:
+    """Of a capture of the client's link: what the client sent that is not the tunnel's, ARP or neighbour discovery."""
+    found = []
+    for line in lines:
+        words = line.split()
+        if len(words) < 3 or words[1] not in ("IP", "IP6"):
+            continue
+        is_from_client = words[2].startswith((CLIENT, "2001:db8:7::2", "10.9.0.2", "fd09::2", "fe80::"))
+        is_tunnel = f"> {SERVER}.51820: UDP" in line or f"> {SERVER6}.51820: UDP" in line
+        is_end = "udp port 4444 unreachable" in line  # what end_of_capture() sends is answered
+        is_neighbour ="ICMP6, neighbor" in line or "ICMP6, router" in line or "multicast listener report" in line
+        if is_from_client and not (is_tunnel or is_neighbour or is_end):
+            found.append(line)
+    return found
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()

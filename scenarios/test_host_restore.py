@@ -1,0 +1,257 @@
+"""The host after a tunnel is byte for byte the host before it: after down, signals, crashes at every step (M5.4)."""
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from host_net import (CLIENT, NAMES, ROGUE, SERVER, TUNNEL_CLIENT, VPN, WEB, World, client_packets_in_clear, kill, make_world, state_of,
+                      wait_for)
+
+pytestmark = [pytest.mark.lab, pytest.mark.req("M5.4")]
+
+# Every kind of change there is.
+EVERYTHING = f"KillSwitch = on\nGateway = on\nMasquerade = eth0\nDNS = {NAMES}, corp.example\nAllowLan = 192.168.7.0/24"
+CYCLES = int(os.environ.get("VPN_HOST_CYCLES", "25"))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with make_world() as made:
+        yield made
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> str:
+    return "\n".join(f"{what}:\n- {before[what]}\n+ {after[what]}" for what in before if before[what] != after[what])
+
+
+def assert_unchanged(world: World, before: dict[str, str], when: str) -> None:
+    wait_for(lambda: "cli0" not in world.client.sh("ip -o link"), "the interface to be gone")
+    assert differences(before, state_of(world.client)) == "", when
+
+
+def start_daemon(world: World, config: str, fault: int = 0) -> "tuple[subprocess.Popen[str], bool]":
+    """The daemon in the foreground, and whether it serves; it dies at the fault point with this number."""
+    control = world.client.path("/run/wireguard/cli0.sock")
+    control.unlink(missing_ok=True)  # of one that was killed
+    process = world.client.start(VPN, "daemon", config, env={"VPN_FAULT_AT": str(fault), "VPN_LOG_LEVEL": "error"})
+    wait_for(lambda: control.exists() or process.poll() is not None, "the daemon to serve, or to die")
+    return process, process.poll() is None
+
+
+def cleanup(world: World, config: str) -> None:
+    world.client.run(VPN, "cleanup")
+
+
+def restart(world: World, config: str) -> None:
+    """The next start finds everything as it would be without the crash, and leaves nothing of either."""
+    process, serves = start_daemon(world, config)
+    assert serves
+    world.client.run(VPN, "down", "cli0")
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("recover", [cleanup, restart])
+def test_kill_at_every_step(world: World, recover: Callable[[World, str], None]) -> None:
+    before = state_of(world.client)
+    config = world.client_config(EVERYTHING)
+    deaths = {"up": 0, "down": 0}
+    for fault in range(1, 200):
+        process, serves = start_daemon(world, config, fault)
+        if serves:
+            down = world.client.run(VPN, "down", "cli0", check=False)
+            code = process.wait(20)
+            if code == 0:
+                assert down.returncode == 0
+                break
+        step = "down" if serves else "up"
+        assert process.wait(20) != 0
+        deaths[step] += 1
+        if recover is restart or not serves:
+            recover(world, config)  # after a death in down, 'vpn down' itself has cleaned up
+        assert_unchanged(world, before, f"fault point {fault}, in {step}")
+    else:
+        pytest.fail("there is no end of fault points")
+    assert_unchanged(world, before, "no fault")
+    assert deaths["up"] >= 15 and deaths["down"] >= 15, deaths
+
+
+def test_many_cycles_leave_nothing(world: World) -> None:
+    before = state_of(world.client)
+    config = world.client_config(EVERYTHING)
+    for _ in range(CYCLES):
+        world.client.run(VPN, "up", config)
+        world.client.run(VPN, "down", "cli0")
+    assert_unchanged(world, before, f"{CYCLES} cycles")
+
+
+@pytest.mark.parametrize("end", ["INT", "TERM"])
+def test_signals_undo_everything(world: World, end: str) -> None:
+    before = state_of(world.client)
+    process, serves = start_daemon(world, world.client_config(f"Gateway = on\nDNS = {NAMES}"))
+    assert serves
+    world.client.sh(f"kill -{end} {process.pid}")
+    assert process.wait(20) == 0
+    assert_unchanged(world, before, end)
+
+
+def test_kill_switch_outlives_crash_and_restart_of_the_daemon(world: World) -> None:
+    world.serve()
+    before = state_of(world.client)
+    config = world.client_config("KillSwitch = on")
+    process, serves = start_daemon(world, config)
+    assert serves and world.client.ask("tcp", WEB, 80) == SERVER
+    capture = world.on_client_link()
+    kill(process)
+    wait_for(lambda: "cli0" not in world.client.sh("ip -o link"), "the interface to be gone")
+    assert world.client.ask("tcp", WEB, 80, 1) == ""
+    process, serves = start_daemon(world, config)
+    assert serves and world.client.ask("tcp", WEB, 80) == SERVER
+    process.terminate()  # as a service manager restarts it
+    assert process.wait(20) == 0
+    assert world.client.ask("tcp", WEB, 80, 1) == ""
+    assert client_packets_in_clear(capture.lines(world.end_of_capture())) == []
+    world.client.run(VPN, "down", "cli0")
+    assert_unchanged(world, before, "down")
+    assert world.client.ask("tcp", WEB, 80) == CLIENT
+
+
+def test_what_others_changed_meanwhile_stays_and_is_said(world: World) -> None:
+    config = world.client_config(f"Gateway = on\nDNS = {NAMES}")
+    process, serves = start_daemon(world, config)
+    assert serves
+    world.client.sh("echo 2 >/proc/sys/net/ipv4/conf/all/src_valid_mark; echo nameserver 192.0.2.1 >>/etc/resolv.conf")
+    kill(process)
+    said = world.client.run(VPN, "cleanup", "cli0").stderr
+    assert "src_valid_mark is 2 by now" in said and "name servers were changed meanwhile" in said
+    assert world.client.sh("cat /proc/sys/net/ipv4/conf/all/src_valid_mark") == "2\n"
+    assert "nameserver 192.0.2.1\n" in world.client.sh("cat /etc/resolv.conf")
+
+
+def test_cleanup_leaves_a_running_tunnel_alone(world: World) -> None:
+    world.client.run(VPN, "up", world.client_config("KillSwitch = on"))
+    up = state_of(world.client)
+    assert world.client.run(VPN, "cleanup").returncode == 0
+    refused = world.client.run(VPN, "cleanup", "cli0", check=False)
+    assert refused.returncode == 1 and "a running daemon has it" in refused.stderr
+    assert state_of(world.client) == up
+
+
+def test_reload_undoes_what_the_file_no_longer_says(world: World) -> None:
+    world.client.run(VPN, "up", world.client_config(allowed="10.50.0.0/16"))
+    few = state_of(world.client)
+    world.client.run(VPN, "reload", world.client_config("Gateway = on", allowed="10.50.0.0/16, 10.60.0.0/16"))
+    assert "10.60.0.0/16" in world.client.sh("ip route") and "masquerade" in world.client.sh("nft list ruleset")
+    world.client.run(VPN, "reload", world.client_config(allowed="10.50.0.0/16"))
+    assert differences(few, state_of(world.client)) == ""
+
+
+# The name servers' three ways.
+FAKE_RESOLVCONF = """#!/bin/sh
+echo "$@" >>/run/resolvconf.log
+[ "$1" = -a ] && cat >>/run/resolvconf.log
+exit 0
+"""
+
+
+def test_resolvconf_is_told(world: World) -> None:
+    before = world.client.sh("cat /etc/resolv.conf")
+    world.client.sh("mkdir -p /run/bin")
+    program = world.client.path("/run/bin/resolvconf")
+    program.write_text(FAKE_RESOLVCONF)
+    program.chmod(0o755)
+    path = {"PATH": "/run/bin:" + os.environ["PATH"]}
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}, corp.example"), env=path)
+    assert world.client.sh("cat /etc/resolv.conf") == before
+    world.client.run(VPN, "down", "cli0", env=path)
+    assert world.client.sh("cat /run/resolvconf.log").splitlines() == [
+        "-a cli0 -m 0 -x", f"nameserver {NAMES}", "search corp.example", "-d cli0 -f"]
+
+
+@pytest.mark.parametrize("kind", ["link", "none"])
+def test_a_link_or_no_file_at_all_comes_back(world: World, kind: str) -> None:
+    world.client.sh("rm /etc/resolv.conf")
+    if kind == "link":
+        world.client.sh("echo 'nameserver 192.0.2.7' >/run/real; ln -s ../run/real /etc/resolv.conf")
+    before = world.client.sh("ls -l /etc | grep resolv || true; cat /run/real 2>/dev/null || true")
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}"))
+    assert f"nameserver {NAMES}" in world.client.sh("cat /etc/resolv.conf")
+    world.client.run(VPN, "down", "cli0")
+    assert world.client.sh("ls -l /etc | grep resolv || true; cat /run/real 2>/dev/null || true") == before
+
+
+@pytest.mark.req("M5.5")
+@pytest.mark.parametrize("began", ["before", "after"])
+def test_a_session_from_outside_survives(world: World, began: str) -> None:
+    """SSH's way: a TCP session to the client from outside goes on, and a new one can be begun, while all else is tunnelled."""
+    world.serve()
+    echo = "import socket\ns = socket.create_server(('', 22))\nprint('ready', flush=True)\nc, _ = s.accept()\nwhile d := c.recv(99): c.sendall(d)\n"
+    world.client.start("/usr/bin/python3", "-c", echo, ready="ready")
+    call = (f"import socket, sys\nc = socket.create_connection(('{CLIENT}', 22), 5)\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
+            "    c.sendall(line.encode()); print(c.recv(99).decode().strip(), flush=True)\n")
+
+    def connect() -> "subprocess.Popen[str]":
+        process = subprocess.Popen(world.internet.command("/usr/bin/python3", "-c", call), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        return process
+
+    session = connect() if began == "before" else None
+    world.client.run(VPN, "up", world.client_config())
+    session = session or connect()
+    try:
+        assert session.stdin is not None and session.stdout is not None
+        session.stdin.write("still there\n")
+        session.stdin.flush()
+        assert session.stdout.readline() == "still there\n"
+    finally:
+        session.kill()
+        session.communicate()
+    assert world.client.ask("tcp", WEB, 80) == SERVER
+
+
+BAD = {
+    "endpoint inside": (dict(allowed="198.51.100.0/24"), ":8: Endpoint: ", "inside AllowedIPs"),
+    "name": (dict(endpoint="no-such-host.invalid:1"), ":8", "no-such-host.invalid"),
+    "masquerade": (dict(interface="Masquerade = eth9"), ":4: Masquerade: ", "no interface eth9"),
+    "cgroup": (dict(interface="BypassCgroup = no/such"), ":4: BypassCgroup: ", "there is no cgroup"),
+    "lan": (dict(interface="AllowLan = 203.0.113.0/24"), ":4: AllowLan: ", "not a private network"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_changes_nothing(world: World, case: str) -> None:
+    options, where, problem = BAD[case]
+    before = state_of(world.client)
+    refused = world.client.run(VPN, "up", world.client_config(**options), check=False)
+    assert refused.returncode == 1
+    assert f"cli0.conf{where}" in refused.stderr and problem in refused.stderr and "remedy: " in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert differences(before, state_of(world.client)) == ""
+
+
+def test_a_second_full_tunnel_is_refused(world: World) -> None:
+    world.client.run(VPN, "up", world.client_config(name="cli1"))
+    up = state_of(world.client)
+    refused = world.client.run(VPN, "up", world.client_config(), check=False)
+    assert refused.returncode == 1 and "another full tunnel is up" in refused.stderr
+    assert differences(up, state_of(world.client)) == ""
+    world.client.run(VPN, "down", "cli1")
+
+
+READ_ONLY = {
+    "resolv.conf": ("mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt/ && mount --bind /mnt /etc && mount -o remount,ro,bind /etc",
+                    f"DNS = {NAMES}", "/etc/resolv.conf: cannot be replaced"),
+    "mounted resolv.conf": ("touch /run/other && mount --bind /run/other /etc/resolv.conf", f"DNS = {NAMES}",
+                            "/etc/resolv.conf: cannot be replaced"),
+    "sysctl": ("mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys", "Gateway = on", "/proc/sys/net"),
+}
+
+
+@pytest.mark.parametrize("case", READ_ONLY)
+def test_what_cannot_be_written_is_an_error_before_anything_is_done(world: World, case: str) -> None:
+    prepare, interface, problem = READ_ONLY[case]
+    world.client.sh(prepare)
+    before = state_of(world.client)
+    refused = world.client.run(VPN, "up", world.client_config(interface), check=False)
+    assert refused.returncode == 1 and problem in refused.stderr and "remedy: " in refused.stderr
+    assert differences(before, state_of(world.client)) == ""

@@ -1,0 +1,159 @@
+#include "vpn/daemon/host_side.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "vpn/host/config_check.h"
+#include "vpn/host/host_change.h"
+#include "vpn/host/sessions.h"
+#include "vpn/host/tunnel_mtu.h"
+
+namespace vpn::daemon {
+namespace {
+
+constexpr uint16_t kDefaultMtu = 1420;
+
+std::vector<UdpAddress> sorted(std::vector<UdpAddress> addresses) {
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
+}
+
+std::vector<UdpAddress> addresses_of(const config::ResolvedEndpoints& resolved) {
+  std::vector<UdpAddress> addresses;
+  for (const auto& [name, address] : resolved) addresses.push_back(address);
+  return sorted(std::move(addresses));
+}
+
+// Routes need the interface up. What shuts the host comes before that, and the addresses, so that no packet
+// leaves without its source.
+bool is_before_up(const host::HostChange& change) {
+  return std::holds_alternative<host::SetFirewall>(change) ||
+         std::holds_alternative<host::AddAddress>(change);
+}
+
+}  // namespace
+
+uint32_t mark_for(const config::Config& config) {
+  if (config.interface.fwmark != 0) return config.interface.fwmark;
+  return host::needs_mark(config) ? host::kDefaultMark : 0;
+}
+
+uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved,
+                 host::Netlink& netlink) {
+  if (config.interface.mtu) return *config.interface.mtu;
+  std::optional<uint16_t> least;
+  for (const auto& [name, address] : resolved) {
+    const auto path = netlink.path_mtu(address.address, mark_for(config));
+    if (!path) continue;
+    const uint16_t inner = host::tunnel_mtu_over(*path, address.address.family());
+    least = std::min(least.value_or(inner), inner);
+  }
+  return least.value_or(kDefaultMtu);
+}
+
+Result<bool, Error> HostSide::open(const config::Config& config) {
+  auto netlink = host::Netlink::open();
+  if (!netlink) return fail(std::move(netlink.error()));
+  netlink_ = std::move(*netlink);
+  auto state = host::HostState::open(*netlink_, interface_);
+  if (!state) return fail(std::move(state.error()));
+  state_ = std::move(*state);
+  const size_t found = state_->applied().size();
+  if (found == 0) return true;
+  log_.warning("an earlier daemon has ended without undoing what it changed",
+               {{"changes", std::to_string(found)}});
+  const bool keeps = config.interface.kill_switch;
+  for (const Error& error :
+       state_->undo_all(keeps ? host::KillSwitchAtEnd::kLeave : host::KillSwitchAtEnd::kLift)) {
+    log_.warning("not undone", {{"error", error.to_string()}});
+  }
+  tell_notes();
+  found_kill_switch_ = !state_->applied().empty();
+  if (found_kill_switch_) return true;
+  // The file went with the last change.
+  state_.reset();
+  state = host::HostState::open(*netlink_, interface_);
+  if (!state) return fail(std::move(state.error()));
+  state_ = std::move(*state);
+  return true;
+}
+
+Result<bool, Error> HostSide::check(const config::Config& config, const config::ResolvedEndpoints& resolved,
+                                    const std::string& file) {
+  facts_.interface = interface_;
+  facts_.mark = mark_for(config);
+  facts_.endpoints = addresses_of(resolved);
+  facts_.has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
+  facts_.cgroup_folder = host::cgroup_folder();
+  facts_.has_nftables = host::Firewall::open().has_value();
+  if (auto fine = host::check_config(config, resolved, facts_.mark, file); !fine) return fine;
+  auto fine = state_->check(host::plan_host(config, facts_));
+  if (!fine && fine.error().where == interface_) fine.error().where = file;
+  return fine;
+}
+
+std::optional<UdpAddress> HostSide::remembered(const config::EndpointName& name) const {
+  if (!state_) return std::nullopt;
+  const auto& addresses = state_->journal().addresses();
+  const auto found = addresses.find(name.to_string());
+  return found == addresses.end() ? std::nullopt : UdpAddress::parse(found->second);
+}
+
+void HostSide::remember(const config::ResolvedEndpoints& resolved) {
+  if (!state_) return;
+  for (const auto& [name, address] : resolved)
+    state_->journal().note_address(name.to_string(), address.to_string());
+}
+
+Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned interface, uint16_t port,
+                                       const config::ResolvedEndpoints& resolved) {
+  is_up_ = true;
+  facts_.listen_port = port;
+  facts_.endpoints = addresses_of(resolved);
+  if (host::is_full_tunnel(config)) facts_.sessions = host::sessions_from_outside();
+  state_->set_interface(interface);
+  const host::HostPlan plan = host::plan_host(config, facts_);
+  host::HostPlan first;
+  std::copy_if(plan.begin(), plan.end(), std::back_inserter(first), is_before_up);
+  if (auto changed = state_->change_to(first); !changed) return changed;
+  if (auto up = netlink_->set_up(interface); !up) return up;
+  return state_->change_to(plan);
+}
+
+Result<bool, Error> HostSide::change_to(const config::Config& config) {
+  host::HostFacts facts = facts_;
+  facts.mark = mark_for(config);
+  auto changed = state_->change_to(host::plan_host(config, facts));
+  if (changed) facts_ = std::move(facts);
+  tell_notes();
+  return changed;
+}
+
+void HostSide::follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints) {
+  endpoints = sorted(std::move(endpoints));
+  if (!state_ || !config.interface.kill_switch || endpoints == facts_.endpoints) return;
+  facts_.endpoints = std::move(endpoints);
+  if (auto changed = change_to(config); !changed)
+    log_.warning("the kill switch does not follow the endpoint", {{"error", changed.error().to_string()}});
+}
+
+void HostSide::take_down(host::KillSwitchAtEnd kill_switch) {
+  if (!state_) return;
+  if (!is_up_ && found_kill_switch_) kill_switch = host::KillSwitchAtEnd::kLeave;
+  for (const Error& error : state_->undo_all(kill_switch)) {
+    log_.warning("not undone",
+                 {{"error", error.to_string()}, {"remedy", "run 'vpn cleanup " + interface_ + "' as root"}});
+  }
+  tell_notes();
+  if (kill_switch == host::KillSwitchAtEnd::kLeave && !state_->applied().empty())
+    log_.warning("the kill switch stands", {{"remedy", "'vpn down " + interface_ + "' lifts it"}});
+  state_.reset();
+}
+
+void HostSide::tell_notes() {
+  for (const std::string& note : state_->take_notes()) log_.warning("left alone", {{"what", note}});
+}
+
+}  // namespace vpn::daemon

@@ -1,0 +1,61 @@
+// HostSide: what one tunnel makes of the host around it, from before its interface exists until it is gone.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/config/config.h"
+#include "vpn/config/device_change.h"
+#include "vpn/daemon/log.h"
+#include "vpn/host/host_state.h"
+#include "vpn/host/netlink.h"
+
+namespace vpn::daemon {
+
+class HostSide {
+ public:
+  // `log` must outlive it.
+  HostSide(std::string interface, Log& log) noexcept : interface_(std::move(interface)), log_(log) {}
+
+  // Opens the journal and undoes what an earlier daemon has left, but for a kill switch that `config` wants
+  // too.
+  [[nodiscard]] Result<bool, Error> open(const config::Config& config);
+  // Nothing, or why bring_up would fail; nothing is changed.
+  [[nodiscard]] Result<bool, Error> check(const config::Config& config,
+                                          const config::ResolvedEndpoints& resolved, const std::string& file);
+  // The address that a name had when it was last resolved, by this daemon or one before it that crashed.
+  [[nodiscard]] std::optional<UdpAddress> remembered(const config::EndpointName& name) const;
+  void remember(const config::ResolvedEndpoints& resolved);
+
+  // Makes everything: the firewall first, routes and name servers last.
+  [[nodiscard]] Result<bool, Error> bring_up(const config::Config& config, unsigned interface, uint16_t port,
+                                             const config::ResolvedEndpoints& resolved);
+  [[nodiscard]] Result<bool, Error> change_to(const config::Config& config);
+  // The kill switch lets encrypted packets out to these, from now on.
+  void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
+  // Undoes everything; tells of what could not be, or is not ours any more.
+  void take_down(host::KillSwitchAtEnd kill_switch);
+
+ private:
+  void tell_notes();
+
+  std::string interface_;
+  Log& log_;
+  std::optional<host::Netlink> netlink_;
+  std::unique_ptr<host::HostState> state_;
+  host::HostFacts facts_;
+  bool found_kill_switch_ = false;  // of an earlier daemon
+  bool is_up_ = false;
+};
+
+// The mark of a configuration's encrypted packets; 0: none.
+[[nodiscard]] uint32_t mark_for(const config::Config& config);
+// The tunnel's MTU: as configured, else what fits the routes to all endpoints.
+[[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved,
+                               host::Netlink& netlink);
+
+}  // namespace vpn::daemon

@@ -1,0 +1,100 @@
+#include "vpn/host/config_check.h"
+
+#include <net/if.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "vpn/host/host_change.h"
+
+namespace vpn::host {
+namespace {
+
+using config::Config;
+using config::InterfaceConfig;
+using config::RouteTable;
+
+constexpr char kCgroupRoot[] = "/sys/fs/cgroup";
+
+// A full tunnel leaves marked packets alone; any other route into the tunnel takes what it matches.
+Result<bool, Error> check_endpoints(const Config& config, const config::ResolvedEndpoints& resolved,
+                                    const std::string& file) {
+  const InterfaceConfig& interface = config.interface;
+  const bool routes_in_main =
+      interface.table.kind == RouteTable::Kind::kAuto ||
+      (interface.table.kind == RouteTable::Kind::kNumber && interface.table.number == kMainTable);
+  if (!routes_in_main || is_full_tunnel(config) || interface.fwmark != 0) return true;
+  for (const config::PeerConfig& peer : config.peers) {
+    for (const config::EndpointName& name : peer.endpoints) {
+      const auto address = resolved.find(name);
+      if (address == resolved.end()) continue;
+      for (const config::PeerConfig& other : config.peers) {
+        for (const IpPrefix& prefix : other.allowed_ips) {
+          if (!prefix.contains(address->second.address)) continue;
+          return fail(
+              Error{file, peer.endpoint_line.number, "Endpoint",
+                    address->second.address.to_string() + " is inside AllowedIPs " + prefix.to_string() +
+                        ", so that the tunnel would run through itself",
+                    "take it out of AllowedIPs, or give FwMark and a rule that keeps marked packets out"});
+        }
+      }
+    }
+  }
+  return true;
+}
+
+Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::string& file) {
+  const auto wrong = [&](const std::string& key, std::string problem, std::string remedy) {
+    return fail(Error{file, interface.cgroup_line.number, key, std::move(problem), std::move(remedy)});
+  };
+  for (const auto* groups : {&interface.tunnel_cgroups, &interface.bypass_cgroups}) {
+    const std::string key = groups == &interface.tunnel_cgroups ? "TunnelCgroup" : "BypassCgroup";
+    for (const std::string& group : *groups) {
+      const std::string path = std::string(kCgroupRoot) + "/" + cgroup_folder() + group;
+      if (access((path + "/cgroup.procs").c_str(), F_OK) != 0)
+        return wrong(key, "there is no cgroup " + path, "make it, or correct the path");
+    }
+  }
+  if (!interface.tunnel_cgroups.empty() && !interface.bypass_cgroups.empty())
+    return wrong("BypassCgroup", "given together with TunnelCgroup", "keep one of the two");
+  if (!interface.tunnel_cgroups.empty() && interface.kill_switch)
+    return wrong("TunnelCgroup", "given together with KillSwitch, which shuts out everything else",
+                 "keep one of the two");
+  return true;
+}
+
+}  // namespace
+
+std::string cgroup_folder() {
+  std::ifstream mounts("/proc/self/mounts");
+  std::string line;
+  while (std::getline(mounts, line)) {
+    std::istringstream words(line);
+    std::string device;
+    std::string path;
+    std::string type;
+    words >> device >> path >> type;
+    const std::string below = std::string(kCgroupRoot) + "/";
+    if (type == "cgroup2" && path.starts_with(below)) return path.substr(below.size()) + "/";
+  }
+  return "";
+}
+
+Result<bool, Error> check_config(const Config& config, const config::ResolvedEndpoints& resolved,
+                                 uint32_t mark, const std::string& file) {
+  const InterfaceConfig& interface = config.interface;
+  if (is_full_tunnel(config) && mark >= 253 && mark <= 255) {
+    return fail(Error{file, 0, "FwMark",
+                      std::to_string(mark) + " is also the number of a table of the system's own",
+                      "choose another, a full tunnel has the table of this number"});
+  }
+  if (!interface.masquerade.empty() && if_nametoindex(interface.masquerade.c_str()) == 0) {
+    return fail(Error{file, interface.masquerade_line.number, "Masquerade",
+                      "there is no interface " + interface.masquerade, "give one that 'ip link' shows"});
+  }
+  if (auto fine = check_cgroups(interface, file); !fine) return fine;
+  return check_endpoints(config, resolved, file);
+}
+
+}  // namespace vpn::host

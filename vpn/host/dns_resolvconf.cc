@@ -1,0 +1,82 @@
+#include "vpn/host/dns_resolvconf.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <sstream>
+#include <system_error>
+#include <vector>
+
+#include "vpn/io/unique_fd.h"
+
+namespace vpn::host {
+namespace {
+
+constexpr char kProgram[] = "resolvconf";
+
+Result<bool, Error> run(std::vector<std::string> arguments, const std::string& input) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail(Error{kProgram, 0, "", "no pipe", ""});
+  io::UniqueFd reading(ends[0]);
+  io::UniqueFd writing(ends[1]);
+  // A few lines fit a pipe before anybody reads.
+  const bool put = write(writing.get(), input.data(), input.size()) == static_cast<ssize_t>(input.size());
+  writing.reset();
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, reading.get(), STDIN_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;  // the daemon blocks signals that the program may want
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  std::vector<char*> words;
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  pid_t child = 0;
+  const int spawned = posix_spawnp(&child, kProgram, &actions, &attributes, words.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  int status = -1;
+  if (spawned == 0) {
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+  }
+  if (put && spawned == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+  const std::string how =
+      spawned != 0 ? std::generic_category().message(spawned) : "status " + std::to_string(status);
+  return fail(Error{kProgram, 0, "", "failed: " + how, "run '" + arguments[0] + "' by hand to see why"});
+}
+
+}  // namespace
+
+bool has_resolvconf() {
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path);
+  std::string folder;
+  while (std::getline(folders, folder, ':')) {
+    if (access((folder + "/" + kProgram).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+Result<bool, Error> add_to_resolvconf(const std::string& interface, const SetDns& dns) {
+  std::string input;
+  for (const IpAddress& server : dns.servers) input += "nameserver " + server.to_string() + "\n";
+  for (const std::string& domain : dns.search) input += "search " + domain + "\n";
+  // First in order, and alone where resolvconf knows how.
+  return run({kProgram, "-a", interface, "-m", "0", "-x"}, input);
+}
+
+Result<bool, Error> remove_from_resolvconf(const std::string& interface) {
+  return run({kProgram, "-d", interface, "-f"}, "");
+}
+
+}  // namespace vpn::host

@@ -1,0 +1,32 @@
+// Firewall: runs nftables commands of the network namespace the caller is in, by libnftables.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+
+struct nft_ctx;
+
+namespace vpn::host {
+
+class Firewall {
+ public:
+  [[nodiscard]] static Result<Firewall, Error> open();
+
+  // Runs all of `commands` as one transaction: on an error nothing has changed.
+  [[nodiscard]] Result<bool, Error> run(const std::string& commands);
+  // Whether a table of this family ("inet", "arp") and name exists.
+  [[nodiscard]] bool has_table(const std::string& family, const std::string& name);
+
+ private:
+  struct FreeContext {
+    void operator()(nft_ctx* context) const noexcept;
+  };
+  explicit Firewall(nft_ctx* context) : context_(context) {}
+
+  std::unique_ptr<nft_ctx, FreeContext> context_;
+};
+
+}  // namespace vpn::host

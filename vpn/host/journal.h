@@ -1,0 +1,65 @@
+// Journal: what has been changed on the host for one interface and would outlive it, on disk before it is
+// done, so that whoever comes after a crash can undo it.
+//
+// The file is /run/vpn/INTERFACE.journal: like what it tells of, it does not survive a restart of the
+// machine. (What does, /etc/resolv.conf, keeps its former self beside it: see dns_file.h.) Its first line
+// names the network namespace; then comes one JSON object a line, {"id":…, "former":…, …the change…} before
+// something is done, {"undone":id} after it is undone. A last line that is cut off was never acted upon.
+// Whoever has the file open holds a lock on it.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+#include "vpn/host/host_change.h"
+#include "vpn/io/unique_fd.h"
+
+namespace vpn::host {
+
+struct JournalEntry {
+  uint64_t id = 0;
+  HostChange change;   // SetFirewall only with its interface and kill_switch; SetDns empty
+  std::string former;  // what undoing puts back; empty: nothing
+};
+
+class Journal {
+ public:
+  // Creates the file where there is none; takes the lock. An error when another process still has it after
+  // `patience`, or the file is of another network namespace.
+  [[nodiscard]] static Result<Journal, Error> open(const std::string& interface,
+                                                   std::chrono::milliseconds patience);
+  // The interfaces that have a journal, sorted.
+  [[nodiscard]] static std::vector<std::string> interfaces();
+
+  // Whether a process has the interface's journal open.
+  [[nodiscard]] static bool is_locked(const std::string& interface) noexcept;
+
+  // What was done and not undone when the file was opened, in the order of doing.
+  [[nodiscard]] const std::vector<JournalEntry>& found() const noexcept { return found_; }
+  // Names that were resolved when the file was opened: "host:port" → "address:port".
+  [[nodiscard]] const std::map<std::string, std::string>& addresses() const noexcept { return addresses_; }
+
+  // On disk when it returns; gives every entry its id. Nothing may be done before.
+  [[nodiscard]] Result<bool, Error> announce(std::vector<JournalEntry>& entries);
+  void note_undone(uint64_t id) noexcept;
+  void note_address(const std::string& name, const std::string& address) noexcept;
+  // Everything is undone: removes the file, or empties it where it cannot be removed.
+  void remove() noexcept;
+
+ private:
+  Journal(std::string path, io::UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
+  [[nodiscard]] bool append(const std::string& text) noexcept;
+  [[nodiscard]] Result<bool, Error> read(const std::string& interface);
+
+  std::string path_;
+  io::UniqueFd file_;
+  std::vector<JournalEntry> found_;
+  std::map<std::string, std::string> addresses_;
+  uint64_t last_id_ = 0;
+};
+
+}  // namespace vpn::host

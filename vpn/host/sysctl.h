@@ -1,0 +1,16 @@
+// Sysctls, by their names below /proc/sys ("net/ipv4/ip_forward").
+#pragma once
+
+#include <string>
+
+#include "vpn/base/error.h"
+#include "vpn/base/result.h"
+
+namespace vpn::host {
+
+[[nodiscard]] Result<std::string, Error> read_sysctl(const std::string& name);
+[[nodiscard]] Result<bool, Error> write_sysctl(const std::string& name, const std::string& value);
+// Nothing, or why write_sysctl would fail.
+[[nodiscard]] Result<bool, Error> may_write_sysctl(const std::string& name);
+
+}  // namespace vpn::host
