@@ -130,6 +130,10 @@ Result<void> StateDirectory::make_directory(const std::string& relative) const {
 
 Result<void> StateDirectory::remove() const {
   std::error_code error;
+  // An overlay's work directory may be entered by nobody but root, until its owner says otherwise.
+  for (const auto& host : std::filesystem::directory_iterator(file("hosts"), error)) {
+    std::filesystem::permissions(host.path() / "etc.work" / "work", std::filesystem::perms::owner_all, error);
+  }
   std::filesystem::remove_all(path(), error);
   if (error) return fail(path(), "removing it: " + error.message(), "remove it by hand");
   ::rmdir(root().c_str());  // fails, as it should, while other labs are there
