@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sodium.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ Result<void> build(const fs::path& script, const fs::path& kernel) {
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("", "forking");
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // who is interrupted does not go on building
     const UniqueFd output(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     ::dup2(output.get(), 1);
     ::dup2(output.get(), 2);
