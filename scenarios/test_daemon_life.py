@@ -426,7 +426,7 @@ def test_routes_that_exist_are_refused_and_nothing_stays(pair: Pair) -> None:
     pair.left.ip("route", "add", "198.51.100.0/24", "dev", "link0")
     text = GOOD + "Address = 10.9.0.1/24\n[Peer]\nPublicKey = {peer}\nAllowedIPs = 203.0.113.0/24, 198.51.100.0/24\n"
     refused(pair.left, text.format(key=new_key().private, peer=new_key().public),
-            "add route 198.51.100.0/24: table 254 has one already")
+            "AllowedIPs: there is a route to 198.51.100.0/24 in table 254 already; remedy: ")
     assert "203.0.113.0" not in pair.left.ip("route")
 
 
