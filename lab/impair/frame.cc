@@ -54,7 +54,7 @@ void corrupt_frame(uint32_t draw, vpn::MutableBytes frame, bool checksum_pending
   const size_t word = static_cast<size_t>(bit / 8) & ~size_t{1};
   const auto word_value = [&] {
     const unsigned low = word + 1 < bytes.size() ? bytes[word + 1] : 0U;
-    return static_cast<uint16_t>(bytes[word] << 8 | low);
+    return static_cast<uint16_t>(unsigned{bytes[word]} << 8 | low);
   };
   const uint16_t before = word_value();
   vpn::sim::corrupt_bytes(draw, bytes);

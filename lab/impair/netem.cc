@@ -167,7 +167,8 @@ Result<void> set_netem(Netlink& netlink, const std::string& interface, const Imp
 Result<void> disable_offloads(const std::string& interface) {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.is_open()) return fail_errno(interface, "making a socket");
-  for (const uint32_t command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM}) {
+  for (const uint32_t command :
+       {uint32_t{ETHTOOL_STSO}, uint32_t{ETHTOOL_SGSO}, uint32_t{ETHTOOL_SGRO}, uint32_t{ETHTOOL_STXCSUM}}) {
     ethtool_value value{command, 0};
     ifreq request{};
     std::strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);

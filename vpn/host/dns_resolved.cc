@@ -34,7 +34,7 @@ Message new_call(const Bus& bus, const char* method) {
 }
 
 Result<bool, Error> call(const Bus& bus, const Message& message, const std::string& method) {
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   const int result = sd_bus_call(bus.get(), message.get(), 0, &error, nullptr);
   const std::string why = error.message != nullptr ? error.message : std::generic_category().message(-result);
   sd_bus_error_free(&error);
