@@ -71,6 +71,12 @@ Result<std::unique_ptr<ControlServer>, Error> ControlServer::listen(io::EventLoo
   umask(mask);
   if (bound != 0) return fail(socket_error(path, bind_error));
   io::UniqueFd watcher(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!watcher.is_open()) {
+    const int error_number = errno;
+    unlink(path.c_str());
+    return fail(Error{path, 0, "", "cannot be watched: " + io::error_text(error_number),
+                      "raise the limit of watchers: sysctl fs.inotify.max_user_instances=1024"});
+  }
   const uint32_t events = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF;
   if (::listen(listener.get(), SOMAXCONN) != 0 ||
       inotify_add_watch(watcher.get(), kControlFolder, events) < 0) {
