@@ -272,7 +272,11 @@ class World {
       VPN_CHECK(now >= rules_.no_answer->from);
       const Instant since = rules_.no_answer->from;
       rules_.no_answer.reset();
-      expect_initiation_afresh();
+      // Silence that was noticed before is not told again, so when it was is open: where a repetition is due
+      // anyway, the Node may have noticed while the last initiation was too recent, and left it to that.
+      const bool left_to_repetition =
+          !silence_noticed && rules_.retransmit && initiations_ == expected_initiations_;
+      if (!left_to_repetition) expect_initiation_afresh();
       if (!silence_noticed) rules_.attempts_began = {since, now};
     } else {
       VPN_CHECK(!silence_noticed);
