@@ -89,7 +89,7 @@ class AnswerBuffer {
   size_t length_ = 0;
 };
 
-Result<SecretText, Error> read_answer(const std::string& interface, std::string_view answer) {
+Result<daemon::SecretText, Error> read_answer(const std::string& interface, std::string_view answer) {
   const Error broken{interface, 0, "", "what serves this interface gave no answer of the control protocol",
                      "see the daemon's log"};
   if (!answer.ends_with("\n\n")) return fail(broken);
@@ -103,7 +103,7 @@ Result<SecretText, Error> read_answer(const std::string& interface, std::string_
   if (!line.starts_with(kErrnoKey) || error != std::errc{} || end != line.data() + line.size())
     return fail(broken);
   const std::string_view lines = answer.substr(0, begin);
-  if (error_number == 0) return SecretText(std::string(lines));
+  if (error_number == 0) return daemon::SecretText(std::string(lines));
   if (lines.starts_with(kErrorKey)) {
     return fail(Error{"", 0, "",
                       std::string(lines.substr(kErrorKey.size(), lines.find('\n') - kErrorKey.size())), ""});
@@ -159,8 +159,8 @@ Result<config::DeviceReport, Error> ControlClient::get(const std::string& interf
 
 Result<void, Error> ControlClient::set(const std::string& interface,
                                        const config::DeviceChange& change) const {
-  const SecretText lines(config::emit_set(change));
-  const SecretText request("set=1\n" + std::string(lines.view()) + "\n");
+  const daemon::SecretText lines(config::emit_set(change));
+  const daemon::SecretText request("set=1\n" + std::string(lines.view()) + "\n");
   const auto answer = ask(interface, request.view(), kPatience);
   if (!answer) return fail(answer.error());
   return {};
@@ -179,8 +179,8 @@ Result<void, Error> ControlClient::stop(const std::string& interface) const {
   return {};
 }
 
-Result<SecretText, Error> ControlClient::ask(const std::string& interface, std::string_view request,
-                                             std::chrono::seconds patience, Until until) const {
+Result<daemon::SecretText, Error> ControlClient::ask(const std::string& interface, std::string_view request,
+                                                     std::chrono::seconds patience, Until until) const {
   if (!config::is_interface_name(interface)) {
     return fail(Error{interface, 0, "", "not an interface name", "give 1 to 15 letters, digits or _=+.-"});
   }

@@ -8,8 +8,8 @@
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-#include "vpn/cli/secret_text.h"
 #include "vpn/config/uapi.h"
+#include "vpn/daemon/secret_text.h"
 
 namespace vpn::cli {
 
@@ -44,9 +44,9 @@ class ControlClient {
   // Sends a whole request and returns the answer's lines, without the "errno=0" and the empty line that end
   // it. An answer with another errno is an error, in the words of the daemon's "error=" line where it sent
   // one. Zero patience: no limit.
-  [[nodiscard]] Result<SecretText, Error> ask(const std::string& interface, std::string_view request,
-                                              std::chrono::seconds patience,
-                                              Until until = Until::kAnswered) const;
+  [[nodiscard]] Result<daemon::SecretText, Error> ask(const std::string& interface, std::string_view request,
+                                                      std::chrono::seconds patience,
+                                                      Until until = Until::kAnswered) const;
 
   std::string folder_;
 };

@@ -160,17 +160,17 @@ std::string client_file_name(const Invitation& invitation) {
   return name + ".conf";
 }
 
-SecretText with_peer(std::string_view text, const config::PeerConfig& peer) {
+daemon::SecretText with_peer(std::string_view text, const config::PeerConfig& peer) {
   config::Config only_peer;
   only_peer.peers = {peer};
-  const SecretText written(config::to_ini(only_peer));
+  const daemon::SecretText written(config::to_ini(only_peer));
   const std::string_view section = written.view().substr(written.view().find("[Peer]"));
   std::string result;
   result.reserve(text.size() + section.size() + 2);  // no copy is left behind by growing
   result.append(text);
   if (!text.empty() && text.back() != '\n') result += "\n";
   result.append("\n").append(section);
-  return SecretText(std::move(result));
+  return daemon::SecretText(std::move(result));
 }
 
 }  // namespace vpn::cli

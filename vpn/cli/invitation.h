@@ -8,8 +8,8 @@
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-#include "vpn/cli/secret_text.h"
 #include "vpn/config/config.h"
+#include "vpn/daemon/secret_text.h"
 
 namespace vpn::cli {
 
@@ -46,6 +46,6 @@ struct Invitation {
 [[nodiscard]] std::string client_file_name(const Invitation& invitation);
 
 // `text` of a configuration file with the peer's section behind it.
-[[nodiscard]] SecretText with_peer(std::string_view text, const config::PeerConfig& peer);
+[[nodiscard]] daemon::SecretText with_peer(std::string_view text, const config::PeerConfig& peer);
 
 }  // namespace vpn::cli

@@ -27,8 +27,8 @@ std::optional<PublicKey> public_key_of(const std::optional<Secret<32>>& private_
   return crypto::derive_public_key(clamped.view());
 }
 
-SecretText to_secret_base64(const Secret<32>& key) {
-  return SecretText(config::to_base64(key.view()));
+daemon::SecretText to_secret_base64(const Secret<32>& key) {
+  return daemon::SecretText(config::to_base64(key.view()));
 }
 
 bool is_world_readable_file(int fd) noexcept {

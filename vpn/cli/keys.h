@@ -5,7 +5,7 @@
 
 #include "vpn/base/ids.h"
 #include "vpn/base/secret.h"
-#include "vpn/cli/secret_text.h"
+#include "vpn/daemon/secret_text.h"
 
 namespace vpn::cli {
 
@@ -17,7 +17,7 @@ namespace vpn::cli {
 // none.
 [[nodiscard]] std::optional<PublicKey> public_key_of(const std::optional<Secret<32>>& private_key);
 // The key in base64 (44 characters).
-[[nodiscard]] SecretText to_secret_base64(const Secret<32>& key);
+[[nodiscard]] daemon::SecretText to_secret_base64(const Secret<32>& key);
 // True when `fd` is a regular file that everyone may read: no place for a key.
 [[nodiscard]] bool is_world_readable_file(int fd) noexcept;
 

@@ -26,7 +26,7 @@ bool is_dark(const QRcode& code, int row, int column) noexcept {
 
 }  // namespace
 
-Result<SecretText, Error> qr_text(std::string_view content) {
+Result<daemon::SecretText, Error> qr_text(std::string_view content) {
   const std::unique_ptr<QRcode, FreeCode> code(
       QRcode_encodeData(static_cast<int>(content.size()),
                         reinterpret_cast<const unsigned char*>(content.data()), 0, QR_ECLEVEL_L));
@@ -47,7 +47,7 @@ Result<SecretText, Error> qr_text(std::string_view content) {
     }
     text.append(kReset).append("\n");
   }
-  return SecretText(std::move(text));
+  return daemon::SecretText(std::move(text));
 }
 
 }  // namespace vpn::cli

@@ -3,10 +3,10 @@
 #include <ostream>
 
 #include "vpn/cli/config_review.h"
-#include "vpn/cli/text_file.h"
 #include "vpn/cli/verbs.h"
 #include "vpn/config/ini.h"
 #include "vpn/daemon/config_file.h"
+#include "vpn/daemon/text_file.h"
 
 namespace vpn::cli {
 namespace {
@@ -17,7 +17,7 @@ void warn(const std::vector<Error>& warnings, Io& io) {
 
 int run_check(const std::string& argument, Io& io) {
   const std::string path = daemon::config_path(argument);
-  const auto file = read_text_file(path);
+  const auto file = daemon::read_text_file(path);
   if (!file) return report_error(file.error(), io);
   warn(review_mode(file->status.st_mode, path), io);
   const std::vector<Error> errors = config::find_ini_errors(file->text.view(), path);

@@ -43,7 +43,7 @@ Result<DaemonOptions, Error> to_options(const Arguments& arguments) {
   const auto format = daemon::parse_log_format(arguments.log_format);
   if (!format) return fail(format.error());
   options.log = {*level, *format,
-                 arguments.background ? daemon::LogTarget::kJournal : daemon::LogTarget::kStderr};
+                 arguments.background ? daemon::LogTarget::kBackground : daemon::LogTarget::kStderr};
   return options;
 }
 

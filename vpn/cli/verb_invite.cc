@@ -9,11 +9,11 @@
 #include "vpn/cli/invitation.h"
 #include "vpn/cli/keys.h"
 #include "vpn/cli/qr_text.h"
-#include "vpn/cli/text_file.h"
 #include "vpn/cli/verbs.h"
 #include "vpn/config/ini.h"
 #include "vpn/config/text.h"
 #include "vpn/daemon/config_file.h"
+#include "vpn/daemon/text_file.h"
 
 namespace vpn::cli {
 namespace {
@@ -114,10 +114,10 @@ config::DeviceChange change_for(const config::PeerConfig& peer, bool remove) {
 // done is taken back when a later step fails.
 Result<void, Error> apply(const Options& options, const ControlClient& client, const Invitation& invitation,
                           const std::optional<RunningDaemon>& running, const std::string& path,
-                          const TextFile& file, const std::string& output) {
-  const SecretText client_text(config::to_ini(invitation.client));
-  const SecretText server_text = with_peer(file.text.view(), invitation.peer);
-  if (auto written = write_new_file(output, client_text.view()); !written) return written;
+                          const daemon::TextFile& file, const std::string& output) {
+  const daemon::SecretText client_text(config::to_ini(invitation.client));
+  const daemon::SecretText server_text = with_peer(file.text.view(), invitation.peer);
+  if (auto written = daemon::write_new_file(output, client_text.view()); !written) return written;
   if (running) {
     if (auto told = client.set(running->interface, change_for(invitation.peer, false)); !told) {
       unlink(output.c_str());
@@ -125,7 +125,7 @@ Result<void, Error> apply(const Options& options, const ControlClient& client, c
     }
   }
   if (options.only_daemon) return {};
-  auto replaced = replace_file(path, server_text.view(), file.status);
+  auto replaced = daemon::replace_file(path, server_text.view(), file.status);
   if (!replaced) {
     unlink(output.c_str());
     if (running) (void)client.set(running->interface, change_for(invitation.peer, true));
@@ -152,9 +152,9 @@ int run_invite(const Options& options, Io& io) {
   const ControlClient client(options.socket_folder);
   const auto request = to_request(options);
   if (!request) return report_error(request.error(), io);
-  const auto lock = FileLock::take(path);
+  const auto lock = daemon::FileLock::take(path);
   if (!lock) return report_error(lock.error(), io);
-  const auto file = read_text_file(path);
+  const auto file = daemon::read_text_file(path);
   if (!file) return report_error(file.error(), io);
   const auto server = config::parse_ini(file->text.view(), path);
   if (!server) return report_error(server.error(), io);
@@ -164,9 +164,9 @@ int run_invite(const Options& options, Io& io) {
   if (!invitation) return report_error(invitation.error(), io);
 
   const bool to_terminal = io.out_fd >= 0 && isatty(io.out_fd) == 1;
-  SecretText code;
+  daemon::SecretText code;
   if (options.qr == "always" || (options.qr == "auto" && to_terminal)) {
-    auto drawn = qr_text(SecretText(config::to_ini(invitation->client)).view());
+    auto drawn = qr_text(daemon::SecretText(config::to_ini(invitation->client)).view());
     if (!drawn) return report_error(drawn.error(), io);
     code = std::move(*drawn);
   }

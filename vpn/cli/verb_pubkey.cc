@@ -4,10 +4,10 @@
 #include <ostream>
 
 #include "vpn/base/error.h"
-#include "vpn/cli/secret_text.h"
 #include "vpn/cli/verbs.h"
 #include "vpn/config/text.h"
 #include "vpn/crypto/x25519.h"
+#include "vpn/daemon/secret_text.h"
 
 namespace vpn::cli {
 namespace {
@@ -15,15 +15,15 @@ namespace {
 constexpr size_t kKeyCharacters = 44;
 constexpr size_t kMostCharacters = 4096;  // a key and any blanks around it
 
-SecretText read_input(std::istream& in) {
+daemon::SecretText read_input(std::istream& in) {
   std::string text(kMostCharacters, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(in.gcount()));
-  return SecretText(std::move(text));
+  return daemon::SecretText(std::move(text));
 }
 
 int run_pubkey(Io& io) {
-  const SecretText input = read_input(io.in);
+  const daemon::SecretText input = read_input(io.in);
   std::string_view text = input.view();
   const size_t end = text.find_last_not_of(" \t\r\n");
   text = text.substr(0, end == std::string_view::npos ? 0 : end + 1);

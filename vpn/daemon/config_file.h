@@ -19,7 +19,8 @@ struct ConfigFile {
   bool readable_by_others = false;  // it holds private keys, so that deserves a warning
 };
 [[nodiscard]] Result<ConfigFile, Error> read_config(const std::string& path);
-// Replaces the file atomically, mode 0600.
-[[nodiscard]] Result<bool, Error> write_config(const std::string& path, const config::Config& config);
+// Puts the configuration in the file's place at once, or makes the file, mode 0600; waits for whoever edits
+// it (FileLock). A symbolic link stays one, and owner and mode stay.
+[[nodiscard]] Result<void, Error> write_config(const std::string& path, const config::Config& config);
 
 }  // namespace vpn::daemon

@@ -56,7 +56,10 @@ Result<bool, Error> Daemon::start() {
   if (auto listening = listen(); !listening) return listening;
   if (auto ran = hooks_->run(HookPhase::kPostUp); !ran) return ran;
   serving_ = true;
-  if (options_.background) hooks_->let_go_of_terminal();
+  if (options_.background) {
+    hooks_->let_go_of_terminal();
+    log_.let_go_of_terminal();
+  }
   if (auto confined = confine(); !confined) return confined;
   log_.info("serving", {{"port", std::to_string(device_->listen_port())},
                         {"peers", std::to_string(config_.peers.size())},
@@ -190,7 +193,10 @@ Result<bool, Error> Daemon::listen() {
 }
 
 Result<bool, Error> Daemon::confine() {
-  if (user_) control_->give_to(user_->user, user_->group);
+  if (user_) {
+    control_->give_to(user_->user, user_->group);
+    log_.give_to(user_->user, user_->group);
+  }
   if (auto dropped = drop_privileges(user_ ? &*user_ : nullptr); !dropped) return dropped;
   resolver_ = std::make_unique<BackgroundResolver>();  // its thread is to have no more than this one
   loop_->watch(resolver_->fd(), [this] { take_resolved(); });

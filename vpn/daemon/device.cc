@@ -96,6 +96,7 @@ void Device::drain_transmits(Now now) {
 void Device::finish_round() {
   drain_transmits(io::read_clock());
   while (const auto event = node_.poll_event()) tell(*event);
+  refusals_.tell(node_.drops(), io::read_clock().monotonic, log_);
   loop_.set_timer(node_.poll_timeout());
 }
 
@@ -247,35 +248,13 @@ void Device::tell(const core::Event& event) {
   const auto found = notes_.find(event.peer);
   if (found == notes_.end()) return;
   PeerNotes& notes = found->second;
-  const std::string peer = peer_label(notes);
-  const std::string role = event.initiator ? "initiator" : "responder";
-  const std::string endpoint = event.endpoint ? event.endpoint->remote.to_string() : "unknown";
-  const std::string reason = event.drop ? std::string(core::drop_meaning(*event.drop)) : "";
-  switch (event.kind) {
-    case core::EventKind::kHandshakeInitiated:
-      return log_.debug("handshake begun", {{"peer", peer}});
-    case core::EventKind::kHandshakeCompleted:
-      if (event.endpoint) note_visit(notes, event.endpoint->remote);
-      return log_.info("handshake made", {{"peer", peer}, {"role", role}});
-    case core::EventKind::kHandshakeFailed:
-      return log_.warning("handshake failed", {{"peer", peer}, {"role", role}, {"reason", reason}});
-    case core::EventKind::kHandshakeGaveUp:
-      silent_peers_.push_back(notes.key);
-      return log_.warning("handshake failed", {{"peer", peer}, {"reason", "no answer"}});
-    case core::EventKind::kCookieReceived:
-      return log_.info("handshake put off",
-                       {{"peer", peer}, {"reason", "the peer is under load and sent a cookie"}});
-    case core::EventKind::kRoamed:
-      if (event.endpoint) note_visit(notes, event.endpoint->remote);
-      return log_.info("peer roamed", {{"peer", peer}, {"endpoint", endpoint}});
-    case core::EventKind::kWentSilent:
-      silent_peers_.push_back(notes.key);
-      return log_.warning("peer went silent", {{"peer", peer}});
-    case core::EventKind::kReconnected:
-      return log_.info("peer reconnected", {{"peer", peer}});
-    case core::EventKind::kSessionExpired:
-      return log_.info("session expired", {{"peer", peer}});
-  }
+  const bool silent =
+      event.kind == core::EventKind::kHandshakeGaveUp || event.kind == core::EventKind::kWentSilent;
+  if (silent) silent_peers_.push_back(notes.key);
+  const bool moved =
+      event.kind == core::EventKind::kHandshakeCompleted || event.kind == core::EventKind::kRoamed;
+  if (moved && event.endpoint) note_visit(notes, event.endpoint->remote);
+  notes.telling.tell(event, peer_label(notes), log_);
 }
 
 }  // namespace vpn::daemon

@@ -13,6 +13,7 @@
 #include "vpn/config/device_change.h"
 #include "vpn/config/uapi.h"
 #include "vpn/core/node.h"
+#include "vpn/daemon/event_log.h"
 #include "vpn/daemon/inbound.h"
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/outbound.h"
@@ -67,6 +68,7 @@ class Device {
     PublicKey key;
     std::string name;
     std::vector<config::EndpointVisit> visits;  // oldest first
+    PeerTelling telling;
   };
   Device(io::TunDevice tun, UdpPair sockets, const Options& options, io::EventLoop& loop,
          crypto::RandomSource& random, Log& log, std::function<void()> on_gone);
@@ -97,6 +99,7 @@ class Device {
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PublicKey> silent_peers_;
   bool endpoints_changed_ = false;
+  RefusalTelling refusals_;
 };
 
 }  // namespace vpn::daemon

@@ -1,9 +1,12 @@
 #include "vpn/daemon/log.h"
 
 #include <spdlog/logger.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <array>
 #include <nlohmann/json.hpp>
@@ -11,6 +14,8 @@
 namespace vpn::daemon {
 namespace {
 
+constexpr char kJournalSocket[] = "/run/systemd/journal/socket";
+constexpr size_t kLongestLogFile = size_t{4} << 20;
 constexpr std::array<std::string_view, 5> kLevelNames = {"debug", "info", "warning", "error", "off"};
 
 spdlog::level::level_enum to_spdlog(LogLevel level) noexcept {
@@ -68,7 +73,7 @@ Result<LogFormat, Error> parse_log_format(std::string_view text) {
       Error{"", 0, "--log-format", "'" + std::string(text) + "' is not a format", "use text or json"});
 }
 
-std::string log_line_text(std::string_view source, std::string_view event, Log::Fields fields) {
+std::string log_line_text(std::string_view source, std::string_view event, const Log::Fields& fields) {
   std::string line = std::string(source) + ": " + std::string(event);
   for (const auto& [name, value] : fields)
     line.append(" ").append(name).append("=").append(text_value(value));
@@ -76,7 +81,7 @@ std::string log_line_text(std::string_view source, std::string_view event, Log::
 }
 
 std::string log_line_json(std::string_view time, LogLevel level, std::string_view source,
-                          std::string_view event, Log::Fields fields) {
+                          std::string_view event, const Log::Fields& fields) {
   nlohmann::ordered_json line;
   line["time"] = time;
   line["level"] = kLevelNames[static_cast<size_t>(level)];
@@ -88,32 +93,77 @@ std::string log_line_json(std::string_view time, LogLevel level, std::string_vie
 
 class Log::Sink {
  public:
-  explicit Sink(const LogOptions& options) : logger_("vpn", make_sink(options)) {
+  Sink(const LogOptions& options, const std::string& source) : logger_("vpn") {
+    auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_st>();
+    terminal->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
+    if (options.target == LogTarget::kBackground) {
+      add_background_sink(options, source);
+      terminal->set_level(spdlog::level::warn);
+    }
+    logger_.sinks().push_back(std::move(terminal));
     logger_.set_level(to_spdlog(options.level));
     logger_.flush_on(spdlog::level::debug);
   }
+  // What kept the log's file from being made; empty: nothing did.
+  [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
   [[nodiscard]] bool wants(LogLevel level) const { return logger_.should_log(to_spdlog(level)); }
   void write(LogLevel level, const std::string& line) { logger_.log(to_spdlog(level), "{}", line); }
+  void drop_terminal() { logger_.sinks().pop_back(); }
+  void give_to(uid_t user, gid_t group) const noexcept {
+    if (!file_.empty()) [[maybe_unused]]
+      const int given = chown(file_.c_str(), user, group);
+  }
 
  private:
-  static spdlog::sink_ptr make_sink(const LogOptions& options) {
-    if (options.target == LogTarget::kJournal) {
-      auto journal = std::make_shared<spdlog::sinks::systemd_sink_st>("vpn");
-      journal->set_pattern("%v");
-      return journal;
+  static constexpr char kBarePattern[] = "%v";
+  static constexpr char kTimedPattern[] = "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v";
+
+  void add_background_sink(const LogOptions& options, const std::string& source) {
+    if (access(kJournalSocket, F_OK) == 0) {
+      logger_.sinks().push_back(std::make_shared<spdlog::sinks::systemd_sink_st>("vpn"));
+      logger_.sinks().back()->set_pattern(kBarePattern);
+      return;
     }
-    auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_st>();
-    terminal->set_pattern(options.format == LogFormat::kJson ? "%v" : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-    return terminal;
+    const std::string path = log_file_path(source);
+    const mode_t mask = umask(0077);
+    try {
+      logger_.sinks().push_back(
+          std::make_shared<spdlog::sinks::rotating_file_sink_st>(path, kLongestLogFile, 1));
+      logger_.sinks().back()->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
+      file_ = path;
+    } catch (const spdlog::spdlog_ex& error) {
+      problem_ = error.what();
+    }
+    umask(mask);
   }
+
   spdlog::logger logger_;
+  std::string file_, problem_;
 };
 
+std::string log_file_path(const std::string& interface) {
+  return "/var/log/vpn/" + interface + ".log";
+}
+
 Log::Log(const LogOptions& options, std::string source)
-    : sink_(std::make_unique<Sink>(options)), format_(options.format), source_(std::move(source)) {}
+    : sink_(std::make_unique<Sink>(options, source)), format_(options.format), source_(std::move(source)) {
+  if (!sink_->problem().empty()) warning("there will be no log", {{"error", sink_->problem()}});
+}
 Log::~Log() = default;
 
-void Log::write(LogLevel level, std::string_view event, Fields fields) {
+void Log::let_go_of_terminal() noexcept {
+  sink_->drop_terminal();
+}
+
+void Log::give_to(unsigned user, unsigned group) noexcept {
+  sink_->give_to(user, group);
+}
+
+bool Log::wants(LogLevel level) const {
+  return sink_->wants(level);
+}
+
+void Log::write(LogLevel level, std::string_view event, const Fields& fields) {
   if (!sink_->wants(level)) return;
   sink_->write(level, format_ == LogFormat::kJson ? log_line_json(iso_time(), level, source_, event, fields)
                                                   : log_line_text(source_, event, fields));

@@ -2,11 +2,11 @@
 // or bytes of a packet.
 #pragma once
 
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
@@ -15,7 +15,8 @@ namespace vpn::daemon {
 
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError, kOff };
 enum class LogFormat : uint8_t { kText, kJson };
-enum class LogTarget : uint8_t { kStderr, kJournal };
+// kBackground: the journal where there is one, else log_file_path().
+enum class LogTarget : uint8_t { kStderr, kBackground };
 
 struct LogOptions {
   LogLevel level = LogLevel::kInfo;
@@ -26,23 +27,33 @@ struct LogOptions {
 // "debug", "info", "warning", "error", "off"; "text", "json".
 [[nodiscard]] Result<LogLevel, Error> parse_log_level(std::string_view text);
 [[nodiscard]] Result<LogFormat, Error> parse_log_format(std::string_view text);
+// "/var/log/vpn/wg0.log". Of 4 MiB at most; what it held before is in wg0.1.log.
+[[nodiscard]] std::string log_file_path(const std::string& interface);
 
 class Log {
  public:
-  using Fields = std::initializer_list<std::pair<std::string_view, std::string>>;
+  using Fields = std::vector<std::pair<std::string_view, std::string>>;
 
-  // `source` names the interface in every line.
+  // `source` names the interface in every line. In the background warnings and errors go to stderr too, until
+  // let_go_of_terminal().
   Log(const LogOptions& options, std::string source);
   ~Log();
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
+  void let_go_of_terminal() noexcept;
+  // Hands a log file to the user that the daemon becomes, who is to be able to begin it anew.
+  void give_to(unsigned user, unsigned group) noexcept;
+  [[nodiscard]] bool wants(LogLevel level) const;
+
   // `event` is a fixed phrase; what varies is in the fields.
-  void write(LogLevel level, std::string_view event, Fields fields = {});
-  void debug(std::string_view event, Fields fields = {}) { write(LogLevel::kDebug, event, fields); }
-  void info(std::string_view event, Fields fields = {}) { write(LogLevel::kInfo, event, fields); }
-  void warning(std::string_view event, Fields fields = {}) { write(LogLevel::kWarning, event, fields); }
-  void error(std::string_view event, Fields fields = {}) { write(LogLevel::kError, event, fields); }
+  void write(LogLevel level, std::string_view event, const Fields& fields = {});
+  void debug(std::string_view event, const Fields& fields = {}) { write(LogLevel::kDebug, event, fields); }
+  void info(std::string_view event, const Fields& fields = {}) { write(LogLevel::kInfo, event, fields); }
+  void warning(std::string_view event, const Fields& fields = {}) {
+    write(LogLevel::kWarning, event, fields);
+  }
+  void error(std::string_view event, const Fields& fields = {}) { write(LogLevel::kError, event, fields); }
 
  private:
   class Sink;
@@ -52,9 +63,10 @@ class Log {
 };
 
 // "wg0: handshake made peer=AbCd… role=initiator"
-[[nodiscard]] std::string log_line_text(std::string_view source, std::string_view event, Log::Fields fields);
+[[nodiscard]] std::string log_line_text(std::string_view source, std::string_view event,
+                                        const Log::Fields& fields);
 // {"level":"info","interface":"wg0","event":"handshake made","peer":"AbCd…"}; the time is in it as ISO 8601.
 [[nodiscard]] std::string log_line_json(std::string_view time, LogLevel level, std::string_view source,
-                                        std::string_view event, Log::Fields fields);
+                                        std::string_view event, const Log::Fields& fields);
 
 }  // namespace vpn::daemon

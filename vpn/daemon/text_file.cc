@@ -1,4 +1,4 @@
-#include "vpn/cli/text_file.h"
+#include "vpn/daemon/text_file.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,7 +11,7 @@
 #include "vpn/io/system.h"
 #include "vpn/io/unique_fd.h"
 
-namespace vpn::cli {
+namespace vpn::daemon {
 namespace {
 
 constexpr off_t kLongestFile = off_t{64} << 20;
@@ -36,6 +36,17 @@ bool write_all(const io::UniqueFd& file, std::string_view text) {
     if (put > 0) text.remove_prefix(static_cast<size_t>(put));
   }
   return true;
+}
+
+// Gives a new file, of mode 0600, the owner, group and mode of the one it replaces. Its owner alone may open
+// it where the group cannot be given to it: a confined daemon has no right to.
+bool take_over_rights(const io::UniqueFd& file, const struct stat& status) {
+  struct stat made {};
+  if (fstat(file.get(), &made) != 0) return false;
+  const bool same = made.st_uid == status.st_uid && made.st_gid == status.st_gid;
+  if (same || fchown(file.get(), status.st_uid, status.st_gid) == 0)
+    return fchmod(file.get(), status.st_mode & 07777) == 0;
+  return errno == EPERM && made.st_uid == status.st_uid;
 }
 
 }  // namespace
@@ -86,12 +97,7 @@ Result<void, Error> replace_file(const std::string& path, std::string_view text,
   std::string temporary = target + ".XXXXXX";
   const io::UniqueFd file(mkostemp(temporary.data(), O_CLOEXEC));  // mode 0600
   if (!file.is_open()) return fail(unwritable(path, errno, "run as a user who may write in its folder"));
-  struct stat made {};
-  const bool same_owner =
-      fstat(file.get(), &made) == 0 && made.st_uid == status.st_uid && made.st_gid == status.st_gid;
-  const bool done = write_all(file, text) &&
-                    (same_owner || fchown(file.get(), status.st_uid, status.st_gid) == 0) &&
-                    fchmod(file.get(), status.st_mode & 07777) == 0 && fsync(file.get()) == 0 &&
+  const bool done = write_all(file, text) && take_over_rights(file, status) && fsync(file.get()) == 0 &&
                     rename(temporary.c_str(), target.c_str()) == 0;
   if (done) return {};
   const int error_number = errno;
@@ -112,4 +118,4 @@ Result<FileLock, Error> FileLock::take(const std::string& path) {
   }
 }
 
-}  // namespace vpn::cli
+}  // namespace vpn::daemon

@@ -7,7 +7,7 @@
 
 #include "vpn/base/secret.h"
 
-namespace vpn::cli {
+namespace vpn::daemon {
 
 class SecretText {
  public:
@@ -27,4 +27,4 @@ class SecretText {
   std::string text_;
 };
 
-}  // namespace vpn::cli
+}  // namespace vpn::daemon

@@ -8,10 +8,10 @@
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-#include "vpn/cli/secret_text.h"
+#include "vpn/daemon/secret_text.h"
 #include "vpn/io/unique_fd.h"
 
-namespace vpn::cli {
+namespace vpn::daemon {
 
 struct TextFile {
   SecretText text;
@@ -38,4 +38,4 @@ class FileLock {
   io::UniqueFd fd_;
 };
 
-}  // namespace vpn::cli
+}  // namespace vpn::daemon
