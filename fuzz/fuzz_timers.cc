@@ -21,6 +21,8 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxSteps = 48;
 constexpr Duration kJitter = 333ms;
+// Moments that are looked at, in all of the steps: an interval of a second would fill hours with them.
+constexpr size_t kMaxMoments = 160;
 
 Bytes32 key(uint8_t number) {
   Bytes32 bytes;
@@ -97,6 +99,8 @@ class World {
         break;
     }
   }
+
+  [[nodiscard]] bool exhausted() const { return moments_ > kMaxMoments; }
 
  private:
   static constexpr Duration kMoments[] = {5s, 10s, 15s, 25s, 90s, 119s, 120s, 164s, 165s, 179s, 180s, 540s};
@@ -195,6 +199,7 @@ class World {
         next = std::min(next, at.value_or(end));
       for (const auto& due : {rules_.retransmit, rules_.no_answer})
         next = std::min(next, due ? due->to : end);
+      if (++moments_ > kMaxMoments) return;
       next = std::max(next, now_.monotonic);
       advance(next - now_.monotonic);
       node_.handle_timeout(now_);
@@ -356,6 +361,7 @@ class World {
   std::optional<std::vector<uint8_t>> pending_;
   bool pending_forgotten_ = false;
   bool silence_noticed_ = false;
+  size_t moments_ = 0;
   size_t staged_ = 0;
   size_t initiations_ = 0, expected_initiations_ = 0;
   size_t data_ = 0, expected_data_ = 0;
@@ -410,6 +416,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   World world;
-  for (size_t step = 0; step < kMaxSteps && !input.empty(); ++step) world.step(input);
+  for (size_t step = 0; step < kMaxSteps && !input.empty() && !world.exhausted(); ++step) world.step(input);
   return 0;
 }

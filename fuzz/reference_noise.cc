@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "fuzz/memo.h"
 #include "vpn/base/check.h"
 #include "vpn/base/endian.h"
 #include "vpn/crypto/blake2s.h"
@@ -26,7 +27,7 @@ Bytes32 hmac(const Bytes32& key, std::initializer_list<BytesView> parts) {
 }
 
 // HKDF of the whitepaper: τ0 = HMAC(key, input), τi = HMAC(τ0, τi−1 ‖ i).
-std::array<Bytes32, 3> kdf(const Bytes32& chain, BytesView input) {
+std::array<Bytes32, 3> compute_kdf(const Bytes32& chain, BytesView input) {
   const Bytes32 extracted = hmac(chain, {input});
   const std::array<uint8_t, 3> count{1, 2, 3};
   const BytesView counts(count);
@@ -35,6 +36,16 @@ std::array<Bytes32, 3> kdf(const Bytes32& chain, BytesView input) {
   out[1] = hmac(extracted, {out[0], counts.subspan(1, 1)});
   out[2] = hmac(extracted, {out[1], counts.subspan(2, 1)});
   return out;
+}
+
+std::array<Bytes32, 3> kdf(const Bytes32& chain, BytesView input) {
+  static Memo<std::array<Bytes32, 3>> memo;
+  VPN_CHECK(input.size() <= 32);
+  Question question{};
+  copy_bytes(chain, question);
+  copy_bytes(input, MutableBytes(question).subspan(32));
+  store_le(&question[64], uint64_t{input.size()});
+  return memo.remembered(question, [&] { return compute_kdf(chain, input); });
 }
 
 Transcript begin(crypto::Suite suite, const Bytes32& responder_public) {
@@ -80,9 +91,13 @@ void put(std::vector<uint8_t>& message, size_t at, BytesView bytes) {
   copy_bytes(bytes, MutableBytes(message).subspan(at));
 }
 
-std::vector<uint8_t> labelled(std::string_view label, const Bytes32& key) {
-  const Bytes32 hash = crypto::blake2s({text(label), key});
-  return {hash.begin(), hash.end()};
+// For labels of 8 letters.
+Bytes32 labelled(std::string_view label, const Bytes32& key) {
+  static Memo<Bytes32> memo;
+  Question question{};
+  copy_bytes(key, question);
+  copy_bytes(text(label), MutableBytes(question).subspan(64));
+  return memo.remembered(question, [&] { return crypto::blake2s({text(label), key}); });
 }
 
 // From the first DH of the response on, both ends do the same.
@@ -233,7 +248,7 @@ std::vector<uint8_t> seal_cookie_reply(const Bytes32& sender_public, uint32_t re
   store_le(message.data(), uint32_t{3});
   store_le(message.data() + 4, receiver);
   put(message, 8, nonce);
-  crypto::xchacha20_poly1305_seal(crypto::AeadSecret(fixed_view<32>(key)), nonce, mac1, cookie,
+  crypto::xchacha20_poly1305_seal(crypto::AeadSecret(key), nonce, mac1, cookie,
                                   MutableBytes(message).subspan(32));
   return message;
 }
@@ -241,8 +256,8 @@ std::vector<uint8_t> seal_cookie_reply(const Bytes32& sender_public, uint32_t re
 std::optional<Bytes16> open_cookie_reply(const Bytes32& sender_public, BytesView mac1, BytesView message) {
   const auto key = labelled("cookie--", sender_public);
   Bytes16 cookie;
-  if (!crypto::xchacha20_poly1305_open(crypto::AeadSecret(fixed_view<32>(key)), fixed_view<24>(message, 8),
-                                       mac1, message.subspan(32), cookie)) {
+  if (!crypto::xchacha20_poly1305_open(crypto::AeadSecret(key), fixed_view<24>(message, 8), mac1,
+                                       message.subspan(32), cookie)) {
     return std::nullopt;
   }
   return cookie;
