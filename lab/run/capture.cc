@@ -14,10 +14,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "lab/run/pcapng.h"
 
@@ -77,8 +79,18 @@ Result<Ear> listen_at(const CapturePoint& point) {
   return ear;
 }
 
-// Reads one packet and appends its block to `out`. False when there is none to read.
-bool hear(const Ear& ear, uint32_t number, std::vector<uint8_t>& buffer, std::string& out, uint64_t& count) {
+// One packet, as a block of the file.
+struct Heard {
+  uint64_t unix_nanoseconds;
+  std::string block;
+};
+
+uint64_t nanoseconds_of(const timespec& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+// Reads one packet. False when there is none to read.
+bool hear(const Ear& ear, uint32_t number, std::vector<uint8_t>& buffer, std::vector<Heard>& heard) {
   sockaddr_ll from{};
   iovec part{buffer.data(), buffer.size()};
   alignas(cmsghdr) std::array<char, 256> control;
@@ -98,12 +110,49 @@ bool hear(const Ear& ear, uint32_t number, std::vector<uint8_t>& buffer, std::st
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SO_TIMESTAMPNS)
       std::memcpy(&time, CMSG_DATA(header), sizeof time);
   }
-  const uint64_t nanoseconds =
-      static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-  out += pcapng::packet(number, nanoseconds, {buffer.data(), static_cast<size_t>(length)}, outgoing);
-  ++count;
+  const uint64_t at = nanoseconds_of(time);
+  heard.push_back({at, pcapng::packet(number, at, {buffer.data(), static_cast<size_t>(length)}, outgoing)});
   return true;
 }
+
+// Several interfaces are read one after the other, but a reader of the file needs a message before its
+// answer: moves what was sent up to `until` to `out`, in the order of time. Returns how many packets.
+uint64_t take_in_order(std::vector<Heard>& heard, uint64_t until, std::string& out) {
+  std::stable_sort(heard.begin(), heard.end(),
+                   [](const Heard& a, const Heard& b) { return a.unix_nanoseconds < b.unix_nanoseconds; });
+  const auto end = std::find_if(heard.begin(), heard.end(),
+                                [&](const Heard& one) { return one.unix_nanoseconds > until; });
+  for (auto one = heard.begin(); one != end; ++one) out += one->block;
+  const auto count = static_cast<uint64_t>(end - heard.begin());
+  heard.erase(heard.begin(), end);
+  return count;
+}
+
+// What was added to the key logs since the last look.
+class KeyFeed {
+ public:
+  explicit KeyFeed(const CaptureKeys& keys)
+      : first_(keys.known), files_(keys.files), read_(keys.files.size()) {}
+
+  // A block of the capture; nothing where nothing was added.
+  std::string fresh_block() {
+    std::string text = std::exchange(first_, {});
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const UniqueFd file(::open(files_[i].c_str(), O_RDONLY | O_CLOEXEC));
+      std::array<char, 4096> buffer;
+      for (ssize_t count = 0; (count = ::pread(file.get(), buffer.data(), buffer.size(), read_[i])) > 0;) {
+        text.append(buffer.data(), static_cast<size_t>(count));
+        read_[i] += count;
+      }
+    }
+    return text.empty() ? text : pcapng::wireguard_keys(text);
+  }
+
+ private:
+  std::string first_;
+  std::vector<std::string> files_;
+  std::vector<off_t> read_;  // bytes of each
+};
 
 Result<void> append(const UniqueFd& file, const std::string& path, std::string& bytes) {
   for (size_t done = 0; done < bytes.size();) {
@@ -115,10 +164,46 @@ Result<void> append(const UniqueFd& file, const std::string& path, std::string& 
   return {};
 }
 
+// Until a limit is reached or a signal can be read from the first of `waits`, which wait for the ears in
+// their order.
+Result<uint64_t> record(const std::vector<Ear>& ears, std::vector<pollfd>& waits, KeyFeed& feed,
+                        const UniqueFd& file, const std::string& path, CaptureLimits limits) {
+  using Seconds = std::chrono::duration<double>;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<uint8_t> buffer(kLongestPacket);
+  std::vector<Heard> heard;
+  std::string out;
+  for (uint64_t count = 0;;) {
+    int wait = heard.empty() ? -1 : 0;
+    bool ended = false;
+    if (limits.seconds > 0) {
+      const double left = limits.seconds - Seconds(std::chrono::steady_clock::now() - start).count();
+      ended = left <= 0;
+      if (heard.empty()) wait = static_cast<int>(std::max(left, 0.0) * 1000) + 1;
+    }
+    if (!ended && ::poll(waits.data(), waits.size(), wait) < 0 && errno != EINTR)
+      return fail_errno("capture", "waiting");
+    ended |= (waits[0].revents & POLLIN) != 0;
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < ears.size(); ++i) {
+      while ((limits.packets == 0 || count + heard.size() < limits.packets) &&
+             hear(ears[i], static_cast<uint32_t>(i), buffer, heard)) {
+      }
+    }
+    ended |= limits.packets > 0 && count + heard.size() >= limits.packets;
+    count += take_in_order(heard, ended ? UINT64_MAX : nanoseconds_of(now), out);
+    // Only now: whoever sent what has just been heard had written its key down before.
+    if (!out.empty()) out.insert(0, feed.fresh_block());
+    if (auto written = append(file, path, out); !written) return fail(written.error());
+    if (ended) return count;
+  }
+}
+
 }  // namespace
 
 Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::string& path,
-                         const std::string& comment, const std::string& key_log, CaptureLimits limits,
+                         const std::string& comment, const CaptureKeys& keys, CaptureLimits limits,
                          const std::function<void()>& ready) {
   const UniqueFd file(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));  // it may hold keys
@@ -132,7 +217,8 @@ Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::str
   const UniqueFd signals(::signalfd(-1, &ending, SFD_CLOEXEC));
 
   std::string out = pcapng::section_header(comment);
-  if (!key_log.empty()) out += pcapng::wireguard_keys(key_log);
+  KeyFeed feed(keys);
+  out += feed.fresh_block();
   std::vector<Ear> ears;
   std::vector<pollfd> waits = {{signals.get(), POLLIN, 0}};
   for (const CapturePoint& point : points) {
@@ -145,27 +231,7 @@ Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::str
   if (auto written = append(file, path, out); !written) return fail(written.error());
   ready();
 
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<uint8_t> buffer(kLongestPacket);
-  uint64_t count = 0;
-  for (;;) {
-    int wait = -1;
-    if (limits.seconds > 0) {
-      const double left =
-          limits.seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      if (left <= 0) return count;
-      wait = static_cast<int>(left * 1000) + 1;
-    }
-    if (::poll(waits.data(), waits.size(), wait) < 0 && errno != EINTR)
-      return fail_errno("capture", "waiting");
-    for (size_t i = 0; i < ears.size(); ++i) {
-      while ((limits.packets == 0 || count < limits.packets) &&
-             hear(ears[i], static_cast<uint32_t>(i), buffer, out, count)) {
-      }
-    }
-    if (auto written = append(file, path, out); !written) return fail(written.error());
-    if ((waits[0].revents & POLLIN) != 0 || (limits.packets > 0 && count >= limits.packets)) return count;
-  }
+  return record(ears, waits, feed, file, path, limits);
 }
 
 }  // namespace lab

@@ -273,7 +273,10 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
         return fail(added.error());
     }
   }
+  CaptureKeys keys{read_file(state_.file("keys.log")).value_or(""), {}};
   for (const Json& daemon : status["daemons"]) {
+    if (daemon["kind"] == "vpn")
+      keys.files.push_back(key_log_file(state_, daemon["host"], daemon["interface"]));
     if (daemon["host"] != link_or_host) continue;
     if (auto added = add(daemon["host"], daemon["interface"], false); !added) return fail(added.error());
   }
@@ -283,7 +286,7 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
                 "use one of " + known);
   const std::string comment =
       fmt::format("lab {}, {}, seed {}", name(), link_or_host, status["seed"].get<uint64_t>());
-  return lab::capture(points, file, comment, read_file(state_.file("keys.log")).value_or(""), limits, ready);
+  return lab::capture(points, file, comment, keys, limits, ready);
 }
 
 Result<std::string> Lab::status_json() const {

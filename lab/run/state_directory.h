@@ -5,9 +5,9 @@
 //   control.sock  how the verbs talk to it          (see keeper.h)
 //   lab.json      what stands: topology, engines, seed
 //   events.jsonl  what happened, one JSON object a line
-//   keys.log      the long-term keys of every VPN daemon, as Wireshark reads them
-//   logs/         output of daemons and services
-//   hosts/H/run   /run of host H;  hosts/H/etc: what H has changed of /etc
+//   keys.log      the long-term keys of every VPN daemon, as Wireshark reads them; hosts/H/run/IF.keys: its
+//   sessions' logs/         output of daemons and services hosts/H/run   /run of host H;  hosts/H/etc: what H
+//   has changed of /etc
 #pragma once
 
 #include <sys/types.h>

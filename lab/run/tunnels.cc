@@ -36,10 +36,16 @@ bool is_executable(const std::filesystem::path& path) {
   return ::access(path.c_str(), X_OK) == 0 && !std::filesystem::is_directory(path);
 }
 
+std::string key_log_name(const std::string& interface) {
+  return interface + ".keys";
+}
+
 Result<std::vector<std::string>> command_of(const Tunnel& tunnel) {
   std::vector<std::string> argv;
   if (tunnel.kind == "vpn") {
-    argv = {"vpn", "daemon", "--interface", tunnel.interface};
+    argv = {"vpn",         "daemon",
+            "--interface", tunnel.interface,
+            "--key-log",   "/run/" + key_log_name(tunnel.interface)};
   } else if (tunnel.kind == "wireguard-go") {
     argv = {"wireguard-go", "--foreground", tunnel.interface};
   } else {
@@ -143,6 +149,10 @@ std::string TunnelKeys::key_log() const {
 std::string control_socket(const StateDirectory& state, const std::string& host,
                            const std::string& interface) {
   return state.file("hosts/" + host + "/run/wireguard/" + interface + ".sock");
+}
+
+std::string key_log_file(const StateDirectory& state, const std::string& host, const std::string& interface) {
+  return state.file("hosts/" + host + "/run/" + key_log_name(interface));
 }
 
 std::string daemon_log(const StateDirectory& state, const std::string& host, const std::string& interface) {

@@ -32,7 +32,7 @@ class TunnelKeys {
   // Nothing where the tunnel has none.
   [[nodiscard]] const vpn::Secret<32>* preshared(const std::string& a, const std::string& b) const;
   // The long-term keys in Wireshark's key log format. They open the handshakes' static parts and timestamps;
-  // for the data it needs the ephemeral keys besides, which no daemon gives away yet.
+  // for the data it needs the ephemeral keys besides: see key_log_file().
   [[nodiscard]] std::string key_log() const;
 
  private:
@@ -52,6 +52,11 @@ struct Daemon {
                                          const std::string& interface);
 [[nodiscard]] std::string daemon_log(const StateDirectory& state, const std::string& host,
                                      const std::string& interface);
+
+// Where a daemon of kind "vpn" writes the keys of its sessions, as seen outside the hosts. A lab's keys are
+// its own and last as long as it does; no other kind gives them away.
+[[nodiscard]] std::string key_log_file(const StateDirectory& state, const std::string& host,
+                                       const std::string& interface);
 
 // Starts the daemon of one member; configure_daemon() waits for it.
 [[nodiscard]] Result<Daemon> start_daemon(const StateDirectory& state, HostNamespace& host,

@@ -1,6 +1,7 @@
 // vpn daemon, up, down, reload: the life of a tunnel interface.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,7 @@ struct Arguments {
   std::string file;
   std::string interface;
   bool background = false;
+  std::string key_log;
   std::string log_level = "info";
   std::string log_format = "text";
 };
@@ -38,6 +40,7 @@ Result<DaemonOptions, Error> to_options(const Arguments& arguments) {
     return fail(
         Error{options.interface, 0, "", "not an interface name", "give 1 to 15 letters, digits or _=+.-"});
   }
+  if (!arguments.key_log.empty()) options.key_log = std::filesystem::absolute(arguments.key_log);
   const auto level = daemon::parse_log_level(arguments.log_level);
   if (!level) return fail(level.error());
   const auto format = daemon::parse_log_format(arguments.log_format);
@@ -109,6 +112,11 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
                               ->type_name("INTERFACE");
   file->excludes(interface);
   serve->add_flag("-b,--background", arguments->background, "Return once the control socket answers");
+  serve
+      ->add_option("--key-log", arguments->key_log,
+                   "DANGEROUS: append every session's keys, so that Wireshark can decrypt what it captured")
+      ->type_name("FILE")
+      ->envname("VPN_KEY_LOG");
   add_log_options(*serve, *arguments);
   serve->callback([arguments, &chosen] {
     if (arguments->file.empty() && arguments->interface.empty()) {

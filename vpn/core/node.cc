@@ -433,6 +433,13 @@ std::optional<Event> Node::poll_event() {
   return event;
 }
 
+std::optional<EphemeralKey> Node::poll_ephemeral_key() {
+  if (impl_->ephemeral_keys_.empty()) return std::nullopt;
+  EphemeralKey key = std::move(impl_->ephemeral_keys_.front());
+  impl_->ephemeral_keys_.pop_front();
+  return key;
+}
+
 std::optional<PeerStatus> Node::status(PeerId id, Instant now) const {
   const Peer* peer = impl_->find(id);
   if (peer == nullptr) return std::nullopt;

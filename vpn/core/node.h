@@ -129,6 +129,14 @@ struct NodeOptions {
   uint16_t mtu = 1420;  // of the inner interface: padding never passes it
   // Handshake messages per second that the modelled queue drains; 1/8 of 4096 waiting means under load.
   uint32_t handshakes_per_second = 1000;
+  // Keeps a copy of every ephemeral private key for poll_ephemeral_key(): whoever has it reads the session.
+  bool report_ephemeral_keys = false;
+};
+
+// The private half of the key that one of our handshake messages carries.
+struct EphemeralKey {
+  PeerId peer;
+  Secret<32> private_key;  // clamped
 };
 
 class Node {
@@ -191,6 +199,9 @@ class Node {
   // Control messages and released staged packets, in order. The view is valid until the next non-const call.
   [[nodiscard]] std::optional<Transmit> poll_transmit(Now now);
   [[nodiscard]] std::optional<Event> poll_event();
+  // Only with NodeOptions::report_ephemeral_keys, for a key log: each key once, from before the message that
+  // carries it is handed out by poll_transmit(). The newest 4096 wait.
+  [[nodiscard]] std::optional<EphemeralKey> poll_ephemeral_key();
 
   // ── Packets, many at a time
   // ──────────────────────────────────────────────────────────────────────────────────── Reserves counters

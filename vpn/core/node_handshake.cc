@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "vpn/core/node_impl.h"
+#include "vpn/crypto/x25519.h"
 #include "vpn/noise/cookie.h"
 #include "vpn/noise/handshake.h"
 
 namespace vpn::core {
 namespace {
+
+constexpr size_t kMaxReportedKeys = 4096;
 
 Drop drop_of(noise::HandshakeError error) noexcept {
   return error == noise::HandshakeError::kLowOrderKey ? Drop::kLowOrderKey : Drop::kHandshakeAuth;
@@ -15,12 +18,6 @@ Drop drop_of(noise::HandshakeError error) noexcept {
 
 Session::Keys session_keys(crypto::Aead& aead, const noise::TransportKeys& keys) noexcept {
   return {aead.make_key(keys.send), aead.make_key(keys.receive)};
-}
-
-Secret<32> fresh_private_key(crypto::RandomSource& random) noexcept {
-  Secret<32> key;
-  random.fill(key.mutable_view());
-  return key;
 }
 
 // The cookie to prove our address with, unless its secret may be gone by the time the message arrives.
@@ -38,6 +35,16 @@ void authenticate(Peer& peer, MutableBytes message, Instant now) noexcept {
 }
 
 }  // namespace
+
+Secret<32> Node::Impl::make_ephemeral(const Peer& peer) {
+  Secret<32> key;
+  random_->fill(key.mutable_view());
+  if (options_.report_ephemeral_keys) {
+    if (ephemeral_keys_.size() >= kMaxReportedKeys) ephemeral_keys_.pop_front();
+    crypto::clamp(ephemeral_keys_.emplace_back(EphemeralKey{peer.id, key}).private_key.mutable_view());
+  }
+  return key;
+}
 
 Result<Delivery, Drop> Node::Impl::receive_initiation(const wire::Initiation& message, const Endpoint& from,
                                                       BytesView datagram, Now now) {
@@ -64,7 +71,7 @@ Result<Delivery, Drop> Node::Impl::receive_initiation(const wire::Initiation& me
   const SessionIndex index = make_index();
   std::array<uint8_t, wire::kResponseBytes> response;
   const auto keys =
-      noise::create_response(aeads_, *state, peer.identity, fresh_private_key(*random_), index, response);
+      noise::create_response(aeads_, *state, peer.identity, make_ephemeral(peer), index, response);
   if (!keys) return fail(drop_of(keys.error()));
 
   // We may not send on the session before the initiator has shown that it has it too. What was unconfirmed or
@@ -185,8 +192,8 @@ void Node::Impl::initiate(Peer& peer, Now now) {
   const noise::Timestamp timestamp = timestamp_for(peer, now);
   const SessionIndex index = make_index();
   std::array<uint8_t, wire::kInitiationBytes> initiation;
-  auto state = noise::create_initiation(aeads_, peer.suite, *identity_, peer.identity,
-                                        fresh_private_key(*random_), index, timestamp, initiation);
+  auto state = noise::create_initiation(aeads_, peer.suite, *identity_, peer.identity, make_ephemeral(peer),
+                                        index, timestamp, initiation);
   if (!state) return;  // a key of small order: not a packet leaves
   peer.greatest_sent = timestamp;
   greatest_timestamp_sent_ = std::max(greatest_timestamp_sent_, timestamp);

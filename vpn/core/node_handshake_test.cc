@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "vpn/core/node_test_support.h"
 #include "vpn/noise/cookie.h"
 #include "vpn/noise/identity.h"
@@ -66,6 +68,37 @@ TEST(NodeHandshake, ChangedPresharedKeyKeepsTheRunningSession) {
   pair.a.send(ip_packet(1, 2), pair.now());
   pair.deliver_all();
   EXPECT_EQ(pair.at_b.size(), 2u);
+}
+
+// For a key log: the private keys of what goes over the wire, in both roles, and only where they were asked
+// for.
+TEST(NodeHandshake, ReportsEphemeralKeysOnlyWhenAskedTo) {
+  NodeOptions open;
+  open.report_ephemeral_keys = true;
+  Pair pair(crypto::Suite::kChaCha20Poly1305, open);
+  TestNode& a = pair.a;
+  TestNode& b = pair.b;
+  EXPECT_FALSE(a.node().poll_ephemeral_key());
+  a.send(ip_packet(1, 2), pair.now());
+  const auto initiator_key = a.node().poll_ephemeral_key();
+  ASSERT_TRUE(initiator_key);
+  EXPECT_EQ(initiator_key->peer, pair.b_at_a);
+  const Datagram initiation = a.take();
+  EXPECT_TRUE(std::ranges::equal(crypto::derive_public_key(initiator_key->private_key.view()).bytes,
+                                 BytesView(initiation.bytes).subspan(8, 32)));
+  EXPECT_FALSE(a.node().poll_ephemeral_key());
+
+  b.receive(endpoint(1), initiation.bytes, pair.now());
+  const auto responder_key = b.node().poll_ephemeral_key();
+  ASSERT_TRUE(responder_key);
+  EXPECT_EQ(responder_key->peer, pair.a_at_b);
+  EXPECT_TRUE(std::ranges::equal(crypto::derive_public_key(responder_key->private_key.view()).bytes,
+                                 BytesView(b.take().bytes).subspan(12, 32)));
+
+  Pair closed;
+  closed.connect();
+  EXPECT_FALSE(closed.a.node().poll_ephemeral_key());
+  EXPECT_FALSE(closed.b.node().poll_ephemeral_key());
 }
 
 // The responder may not send on a session that the initiator has not confirmed.
@@ -182,7 +215,7 @@ TEST(NodeHandshake, TamperedMessagesGetNoAnswer) {
   }
   EXPECT_TRUE(pair.b.receive(endpoint(1), initiation.bytes, pair.now()).has_value());
   const Datagram response = pair.b.take();
-  for (size_t bit = 0; bit < 76 * 8; ++bit) {
+  for (size_t bit = 0; bit < size_t{76} * 8; ++bit) {
     std::vector<uint8_t> tampered = response.bytes;
     tampered[bit / 8] = static_cast<uint8_t>(tampered[bit / 8] ^ (1u << bit % 8));
     EXPECT_FALSE(pair.a.receive(endpoint(2), tampered, pair.now()).has_value()) << "bit " << bit;

@@ -47,6 +47,8 @@ class Node::Impl {
   Result<Delivery, Drop> receive_cookie_reply(const wire::CookieReply& message, Now now);
   void send_cookie_reply(const wire::Message& message, const Endpoint& from, Now now);
   void complete_handshake(Peer& peer, bool initiator, Now now);
+  // A fresh private key for one message to `peer`.
+  Secret<32> make_ephemeral(const Peer& peer);
   // Sends an initiation unless one, or a response, was sent within REKEY_TIMEOUT; then it is made up for
   // later.
   void initiate(Peer& peer, Now now);
@@ -133,6 +135,7 @@ class Node::Impl {
   Outgoing last_outgoing_;             // what the last poll_transmit() handed out a view of
   std::vector<uint8_t> flush_buffer_;  // the same for a staged packet
   std::deque<Event> events_;
+  std::deque<EphemeralKey> ephemeral_keys_;
   DropCounters drops_;
   noise::Timestamp greatest_timestamp_sent_{};
 };

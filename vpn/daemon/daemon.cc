@@ -125,8 +125,8 @@ Result<bool, Error> Daemon::resolve_all() {
 
 Result<bool, Error> Daemon::make_device() {
   const config::InterfaceConfig& interface = config_.interface;
-  const Device::Options options{options_.interface, interface.listen_port, mark_for(config_),
-                                interface.tun_offload, interface.udp_offload};
+  const Device::Options options{options_.interface,    interface.listen_port, mark_for(config_),
+                                interface.tun_offload, interface.udp_offload, options_.key_log};
   auto device = Device::create(options, *loop_, random_, log_, [this] {
     interface_gone_ = true;
     stop("the interface was removed");

@@ -28,6 +28,7 @@ struct DaemonOptions {
   std::string interface;
   std::optional<std::string> config_path;  // empty: starts bare, and is configured over the control socket
   bool background = false;
+  std::optional<std::string> key_log;  // see Device::Options
   LogOptions log;
 };
 

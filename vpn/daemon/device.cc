@@ -18,6 +18,12 @@ config::Cipher to_cipher(crypto::Suite suite) noexcept {
   return suite == crypto::Suite::kAes256Gcm ? config::Cipher::kAes256Gcm : config::Cipher::kChaCha20Poly1305;
 }
 
+core::NodeOptions node_options(const Device::Options& options) {
+  core::NodeOptions node;
+  node.report_ephemeral_keys = options.key_log.has_value();
+  return node;
+}
+
 std::chrono::seconds whole_seconds(Duration age) {
   return std::chrono::duration_cast<std::chrono::seconds>(age);
 }
@@ -29,10 +35,20 @@ Result<std::unique_ptr<Device>, Error> Device::create(const Options& options, io
                                                       std::function<void()> on_gone) {
   auto sockets = UdpPair::open({options.listen_port, options.fwmark, options.udp_offload});
   if (!sockets) return fail(std::move(sockets.error()));
+  std::optional<KeyLog> key_log;
+  if (options.key_log) {
+    auto opened = KeyLog::open(*options.key_log);
+    if (!opened) return fail(std::move(opened.error()));
+    key_log = std::move(*opened);
+    log.warning("EVERY SESSION'S KEYS ARE WRITTEN TO A FILE: whoever has it can read the tunnel's traffic",
+                {{"file", *options.key_log}, {"remedy", "start without --key-log and VPN_KEY_LOG"}});
+  }
   auto tun = io::TunDevice::create({options.interface, options.tun_offload, false});
   if (!tun) return fail(std::move(tun.error()));
-  return std::unique_ptr<Device>(
+  std::unique_ptr<Device> device(
       new Device(std::move(*tun), std::move(*sockets), options, loop, random, log, std::move(on_gone)));
+  device->key_log_ = std::move(key_log);
+  return device;
 }
 
 Device::Device(io::TunDevice tun, UdpPair sockets, const Options& options, io::EventLoop& loop,
@@ -44,7 +60,7 @@ Device::Device(io::TunDevice tun, UdpPair sockets, const Options& options, io::E
       udp_offload_(options.udp_offload),
       tun_(std::move(tun)),
       sockets_(std::move(sockets)),
-      node_(crypto::select_aeads(), random, core::NodeOptions{}, io::read_clock()),
+      node_(crypto::select_aeads(), random, node_options(options), io::read_clock()),
       aeads_(crypto::select_aeads()),
       queue_(sockets_),
       outbound_(node_, aeads_, tun_, queue_),
@@ -84,6 +100,7 @@ void Device::run_inbound(io::UdpSocket& socket) {
 }
 
 void Device::drain_transmits(Now now) {
+  if (key_log_) log_keys(now);  // first, so that who captures the message finds its key in the file
   while (const auto transmit = node_.poll_transmit(now)) {
     const BytesView datagram = transmit->datagram;
     if (!queue_.has_room(1, datagram.size())) queue_.flush();
@@ -91,6 +108,16 @@ void Device::drain_transmits(Now now) {
     queue_.append(transmit->to, transmit->tos, datagram.size());
   }
   queue_.flush();
+}
+
+void Device::log_keys(Now now) {
+  while (const auto key = node_.poll_ephemeral_key()) {
+    const auto peer = node_.status(key->peer, now.monotonic);
+    if (!peer || !node_.private_key()) continue;
+    if (!key_log_->add(*node_.private_key(), peer->public_key, key->private_key, peer->preshared_key)) {
+      log_.warning("a session's keys could not be written", {{"peer", peer_label(notes_.at(key->peer))}});
+    }
+  }
 }
 
 void Device::finish_round() {

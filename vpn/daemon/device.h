@@ -15,6 +15,7 @@
 #include "vpn/core/node.h"
 #include "vpn/daemon/event_log.h"
 #include "vpn/daemon/inbound.h"
+#include "vpn/daemon/key_log.h"
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/outbound.h"
 #include "vpn/daemon/send_queue.h"
@@ -32,6 +33,7 @@ class Device {
     uint32_t fwmark = 0;
     bool tun_offload = true;
     bool udp_offload = true;
+    std::optional<std::string> key_log;  // a file that gets the keys of every session
   };
   // Creates the interface and binds the port; whichever fails leaves nothing behind. What the arguments refer
   // to must outlive the device. `on_gone` is called once when the interface is removed under it.
@@ -78,6 +80,7 @@ class Device {
   void run_outbound();
   void run_inbound(io::UdpSocket& socket);
   void drain_transmits(Now now);
+  void log_keys(Now now);
   void tell(const core::Event& event);
   void apply_peer(const config::PeerChange& change, Now now);
   [[nodiscard]] config::PeerReport report_peer(const core::PeerStatus& status) const;
@@ -93,6 +96,7 @@ class Device {
   UdpPair sockets_;
   core::Node node_;
   crypto::AeadSet aeads_;
+  std::optional<KeyLog> key_log_;
   SendQueue queue_;
   Outbound outbound_;
   Inbound inbound_;

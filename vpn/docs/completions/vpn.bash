@@ -17,10 +17,11 @@ _vpn() {
     daemon)
       case $prev in
         -i|--interface) COMPREPLY+=($(compgen -W "$(_vpn_interfaces)" -- "$cur")); return ;;
+        --key-log) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")); return ;;
         --log-level) COMPREPLY+=($(compgen -W 'debug info warning error off' -- "$cur")); return ;;
         --log-format) COMPREPLY+=($(compgen -W 'text json' -- "$cur")); return ;;
       esac
-      COMPREPLY=($(compgen -W '-h --help -i --interface -b --background --log-level --log-format' -- "$cur"))
+      COMPREPLY=($(compgen -W '-h --help -i --interface -b --background --key-log --log-level --log-format' -- "$cur"))
       [[ $cur == -* ]] || { compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")); }
       ;;
     up)

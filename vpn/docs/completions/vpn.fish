@@ -24,6 +24,7 @@ complete -c vpn -n __fish_use_subcommand -a completions -d 'Print the completion
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -s i -l interface -x -a '(__vpn_interfaces)' -d 'Start bare, to be configured over the control socket'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -s b -l background -d 'Return once the control socket answers'
+complete -c vpn -n '__fish_seen_subcommand_from daemon' -l key-log -r -F -d 'DANGEROUS: append every session'\''s keys, so that Wireshark can decrypt what it captured'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -l log-level -x -a 'debug info warning error off' -d 'What to log: this and what is worse'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -l log-format -x -a 'text json' -d 'The form of the log'\''s lines'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -F
