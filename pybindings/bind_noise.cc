@@ -125,6 +125,51 @@ class Responder {
   noise::LocalIdentity local_;
 };
 
+// The gate of a responder: what it checks before it pays for a Diffie-Hellman computation.
+class CookieChecker {
+ public:
+  CookieChecker(const py::bytes& public_key, const std::optional<py::bytes>& secret)
+      : public_key_{fixed_bytes<32>(public_key, "public_key")},
+        secret_(secret ? Secret<32>(fixed_bytes<32>(*secret, "secret")) : random_secret()) {}
+
+  template <typename Message>
+  bool check_mac1(const Message& message) const {
+    return noise::verify_mac1(message.encode(), noise::mac1_key(public_key_));
+  }
+  template <typename Message>
+  bool check_mac2(const Message& message, const std::string& source) const {
+    return noise::verify_mac2(message.encode(), noise::make_cookie(secret_, parse_endpoint(source)));
+  }
+  py::bytes cookie(const std::string& source) const {
+    return to_bytes(noise::make_cookie(secret_, parse_endpoint(source)).view());
+  }
+  template <typename Message>
+  CookieReply reply(const Message& message, const std::string& source) const {
+    std::array<uint8_t, crypto::kXNonceBytes> nonce{};
+    randombytes_buf(nonce.data(), nonce.size());
+    std::array<uint8_t, wire::kCookieReplyBytes> out{};
+    noise::create_cookie_reply(noise::cookie_key(public_key_),
+                               noise::make_cookie(secret_, parse_endpoint(source)), nonce,
+                               SessionIndex{message.sender}, message.mac1, out);
+    return CookieReply(std::get<wire::CookieReply>(*wire::parse(out)));
+  }
+
+ private:
+  PublicKey public_key_;
+  Secret<32> secret_;
+};
+
+template <typename Message>
+void def_checks(py::class_<CookieChecker>& checker) {
+  checker
+      .def("check_mac1", &CookieChecker::check_mac1<Message>, py::arg("message"),
+           "Whether it was made for this public key.")
+      .def("check_mac2", &CookieChecker::check_mac2<Message>, py::arg("message"), py::arg("source"),
+           "Whether it carries the cookie of this source, address:port.")
+      .def("reply", &CookieChecker::reply<Message>, py::arg("message"), py::arg("source"),
+           "The cookie reply that a loaded responder sends, under a fresh random nonce.");
+}
+
 // Recomputes the MACs of an edited message, for its receiver.
 template <typename Message>
 Message with_macs(const Message& message, const py::bytes& receiver, const std::optional<py::bytes>& cookie) {
@@ -165,6 +210,16 @@ void bind_noise(py::module_& module) {
       .def("respond", &Responder::respond, py::arg("opened"), py::arg("preshared_key") = py::none(),
            py::arg("index") = py::none(),
            "Proves the initiator's key; the response and the session, or a Drop.");
+  py::class_<CookieChecker> checker(
+      module, "CookieChecker",
+      "The gate of a responder: mac1, mac2 and cookies, made and checked. `secret` "
+      "(32 bytes) is random unless given.");
+  checker
+      .def(py::init<const py::bytes&, const std::optional<py::bytes>&>(), py::arg("public_key"),
+           py::arg("secret") = py::none())
+      .def("cookie", &CookieChecker::cookie, py::arg("source"), "The cookie of a source, 16 bytes.");
+  def_checks<Initiation>(checker);
+  def_checks<Response>(checker);
   module.def("with_macs", &with_macs<Initiation>, py::arg("message"), py::arg("receiver"),
              py::arg("cookie") = py::none(),
              "The message with mac1 (and mac2, given a cookie) as its receiver's public key asks for.");

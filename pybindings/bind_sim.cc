@@ -105,6 +105,8 @@ struct PyImpairment {
   }
 };
 
+using Callback = py::function;
+
 class PyWorld {
  public:
   explicit PyWorld(uint64_t seed) : world_(std::make_unique<sim::World>(seed)), recorder_(*world_) {
@@ -118,7 +120,7 @@ class PyWorld {
     core::NodeOptions options;
     options.mtu = mtu;
     options.handshakes_per_second = handshakes_per_second;
-    const sim::NodeId id = world_->add_node({name, options, offset_of(clock_offset), clock_drift_ppm});
+    const sim::NodeId id = world().add_node({name, options, offset_of(clock_offset), clock_drift_ppm});
     nodes_.emplace(name, id);
   }
 
@@ -139,80 +141,130 @@ class PyWorld {
       throw py::value_error("after_messages is 1 … 2^60");
     }
     setup.rekey = {std::chrono::seconds(after_seconds), after_bytes, after_messages};
-    if (world_->link_between(id(first), id(second)))
+    if (world().link_between(id(first), id(second)))
       throw py::value_error(first + " and " + second + " are joined already");
     if (first == second) throw py::value_error("a link joins two nodes");
-    world_->connect(id(first), id(second), setup);
+    world().connect(id(first), id(second), setup);
   }
 
   void impair(const std::string& sender, const std::string& receiver, const PyImpairment& impairment) {
     const auto [link, direction] = way(sender, receiver);
-    world_->set_impairment(link, direction, impairment.to_sim());
+    world().set_impairment(link, direction, impairment.to_sim());
   }
   void set_up(const std::string& sender, const std::string& receiver, bool up) {
     const auto [link, direction] = way(sender, receiver);
-    world_->set_up(link, direction, up);
+    world().set_up(link, direction, up);
   }
-  void change_address(const std::string& node) { world_->change_address(id(node)); }
+  void intercept(const std::string& first, const std::string& second,
+                 const std::optional<Callback>& callback) {
+    const auto link = way(first, second).first;
+    if (!callback) return world().set_interceptor(link, {});
+    world().set_interceptor(
+        link, [this, callback = *callback](sim::NodeId sender, sim::MessageClass message, BytesView bytes) {
+          return ask(callback, sender, message, bytes);
+        });
+  }
+  void change_address(const std::string& node) { world().change_address(id(node)); }
   void put_behind_nat(const std::string& node, double timeout, bool restricted) {
-    world_->put_behind_nat(id(node), {duration_of(timeout), restricted});
+    world().put_behind_nat(id(node), {duration_of(timeout), restricted});
   }
-  void rebind_nat(const std::string& node) { world_->rebind_nat(id(node)); }
-  void step_clock(const std::string& node, double by) { world_->step_clock(id(node), offset_of(by)); }
-  void restart(const std::string& node) { world_->restart(id(node)); }
+  void rebind_nat(const std::string& node) { world().rebind_nat(id(node)); }
+  void step_clock(const std::string& node, double by) { world().step_clock(id(node), offset_of(by)); }
+  void restart(const std::string& node) { world().restart(id(node)); }
 
   uint64_t send(const std::string& sender, const std::string& receiver, size_t length, bool ipv6) {
     if (length < 64 || length > 65000) throw py::value_error("length is 64 … 65000 bytes");
-    return world_->send_packet(id(sender), id(receiver), length, ipv6 ? IpFamily::kIpv6 : IpFamily::kIpv4);
+    const sim::NodeId from = id(sender), to = id(receiver);
+    sim::World& running = world();
+    const Running mark(running_);
+    return running.send_packet(from, to, length, ipv6 ? IpFamily::kIpv6 : IpFamily::kIpv4);
   }
   void send_raw(const std::string& sender, const py::bytes& packet) {
     const BytesView view = view_of(packet);
     if (view.size() > wire::kMaxUdpPayloadBytes) throw py::value_error("packet: at most 65,507 bytes");
-    world_->send_raw_packet(id(sender), view);
+    const sim::NodeId from = id(sender);
+    sim::World& running = world();
+    const Running mark(running_);
+    running.send_raw_packet(from, view);
   }
   void inject(const std::string& receiver, const std::string& source, const py::bytes& datagram,
               double delay) {
     const BytesView view = view_of(datagram);
     if (view.size() > wire::kMaxUdpPayloadBytes) throw py::value_error("datagram: at most 65,507 bytes");
-    world_->inject(id(receiver), parse_endpoint(source), view, duration_of(delay));
+    world().inject(id(receiver), parse_endpoint(source), view, duration_of(delay));
   }
 
-  double now() const { return to_seconds(world_->now().time_since_epoch()); }
+  double now() const { return to_seconds(world().now().time_since_epoch()); }
   void run_for(double seconds) {
     const Duration duration = duration_of(seconds);
+    sim::World& running = world();
+    const Running mark(running_);
     const py::gil_scoped_release released;
-    world_->run_for(duration);
+    running.run_for(duration);
   }
 
   sim::PacketRecord packet(uint64_t number) const {
-    if (number >= world_->packets().size())
+    if (number >= world().packets().size())
       throw py::value_error("no such packet: " + std::to_string(number));
-    return world_->packet(number);
+    return world().packet(number);
   }
-  std::vector<SeenDatagram> sent() const { return recorder_.sent; }
-  std::vector<SeenDatagram> received() const { return recorder_.received; }
-  std::vector<SeenEvent> events() const { return recorder_.events; }
-  std::map<std::string, uint64_t> drops(const std::string& node) { return drops_of(world_->node(id(node))); }
+  std::vector<SeenDatagram> sent() const { return recorder().sent; }
+  std::vector<SeenDatagram> received() const { return recorder().received; }
+  std::vector<SeenEvent> events() const { return recorder().events; }
+  std::map<std::string, uint64_t> drops(const std::string& node) { return drops_of(world().node(id(node))); }
   core::PeerStatus status(const std::string& node, const std::string& of) {
-    auto status = world_->node(id(node)).status(peer(node, of), world_->now());
+    auto status = world().node(id(node)).status(peer(node, of), world().now());
     if (!status) throw py::value_error(node + " does not know " + of);
     return std::move(*status);
   }
   void set_preshared_key(const std::string& node, const std::string& of, const py::bytes& key) {
-    world_->node(id(node)).set_preshared_key(peer(node, of), Secret<32>(fixed_bytes<32>(key, "key")));
+    world().node(id(node)).set_preshared_key(peer(node, of), Secret<32>(fixed_bytes<32>(key, "key")));
   }
-  py::bytes public_key(const std::string& node) const { return to_bytes(world_->public_key(id(node)).bytes); }
+  py::bytes public_key(const std::string& node) const { return to_bytes(world().public_key(id(node)).bytes); }
   std::optional<std::string> address(const std::string& node) const {
-    const auto address = world_->public_address(id(node));
+    const auto address = world().public_address(id(node));
     return address ? std::optional(address->to_string()) : std::nullopt;
   }
   std::string inner_address(const std::string& node, bool ipv6) const {
     return sim::World::inner_address(id(node), ipv6 ? IpFamily::kIpv6 : IpFamily::kIpv4).to_string();
   }
-  std::vector<std::string> log() const { return world_->log().lines(); }
-  std::string log_hash() const { return world_->log().hash(); }
+  std::vector<std::string> log() const { return world().log().lines(); }
+  std::string log_hash() const { return world().log().hash(); }
 
  private:
+  // Marks that time passes: another thread, or an adversary's callback, then finds the world busy.
+  struct Running {
+    explicit Running(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Running() { flag_ = false; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    bool& flag_;
+  };
+  sim::World& world() const {
+    if (running_) throw std::runtime_error("the world is running: no call until run_for() or send() returns");
+    return *world_;
+  }
+  const Recorder& recorder() const {
+    (void)world();
+    return recorder_;
+  }
+
+  std::optional<std::vector<sim::World::Onward>> ask(const Callback& callback, sim::NodeId sender,
+                                                     sim::MessageClass message, BytesView bytes) const {
+    const py::gil_scoped_acquire held;
+    const auto answer =
+        callback(world_->node_name(sender), std::string(sim::message_class_name(message)), to_bytes(bytes))
+            .cast<std::optional<std::vector<std::pair<double, py::bytes>>>>();
+    if (!answer) return std::nullopt;
+    std::vector<sim::World::Onward> onwards;
+    for (const auto& [delay, datagram] : *answer) {
+      const BytesView view = view_of(datagram);
+      if (view.size() > wire::kMaxUdpPayloadBytes) throw py::value_error("datagram: at most 65,507 bytes");
+      onwards.push_back({duration_of(delay), {view.begin(), view.end()}});
+    }
+    return onwards;
+  }
+
   // Seconds, either way.
   static Duration offset_of(double seconds) {
     return seconds < 0 ? -duration_of(-seconds) : duration_of(seconds);
@@ -223,18 +275,19 @@ class PyWorld {
     return found->second;
   }
   PeerId peer(const std::string& node, const std::string& of) const {
-    const auto peer = world_->peer_id(id(node), id(of));
+    const auto peer = world().peer_id(id(node), id(of));
     if (!peer) throw py::value_error(node + " does not know " + of);
     return *peer;
   }
   std::pair<sim::LinkId, Direction> way(const std::string& sender, const std::string& receiver) const {
-    const auto link = world_->link_between(id(sender), id(receiver));
+    const auto link = world().link_between(id(sender), id(receiver));
     if (!link) throw py::value_error(sender + " and " + receiver + " are not joined");
-    return {*link, world_->link_ends(*link).first == id(sender) ? Direction::kForward : Direction::kBackward};
+    return {*link, world().link_ends(*link).first == id(sender) ? Direction::kForward : Direction::kBackward};
   }
 
   std::unique_ptr<sim::World> world_;
   Recorder recorder_;
+  bool running_ = false;
   std::map<std::string, sim::NodeId> nodes_;
 };
 
@@ -295,6 +348,10 @@ void bind_building(py::class_<PyWorld>& world) {
            "The weather for what the sender sends to the receiver from now on.")
       .def("plug", &PyWorld::set_up, py::arg("sender"), py::arg("receiver"), py::arg("up"),
            "One direction of the link.")
+      .def("intercept", &PyWorld::intercept, py::arg("first"), py::arg("second"), py::arg("callback"),
+           "Puts an adversary between two nodes: callback(sender, message, datagram) is asked about every "
+           "datagram, and returns None to let it pass, or the list of what goes on instead, as pairs of "
+           "seconds and bytes. None for no adversary. Within the callback the world takes no calls.")
       .def("change_address", &PyWorld::change_address, py::arg("node"),
            "The node moves to another address and port.")
       .def("put_behind_nat", &PyWorld::put_behind_nat, py::arg("node"), py::arg("timeout") = 300.0,

@@ -8,33 +8,37 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build"))
-sys.path.insert(0, str(BUILD / "python"))
+from running import BUILD, IN_CI, cannot_run, needs_root  # isort: skip (it finds vpnlab)
 
-from meeting import Meeting  # noqa: E402
-from two_worlds import RealTunnel, SimulatedTunnel, Tunnel  # noqa: E402
-from vpnlab import Keypair, Lab, LabError  # noqa: E402
+from meeting import Meeting
+from report import Page, Recording, slug_of
+from two_worlds import RealTunnel, SimulatedTunnel, Tunnel
+from vpnlab import Keypair, Lab, LabError, World
 
-IN_CI = os.environ.get("CI") == "true"
-
-
+FAILED = pytest.StashKey[bool]()
+SEEDS = pytest.StashKey[list[int]]()
 CALM = {"delay": "0ms", "loss": "0%", "reorder": "0%", "kind": "vpn"}
-
-
-def cannot_run(reason: str, remedy: str) -> None:
-    pytest.skip(f"{reason}; remedy: {remedy}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--requirements", type=pathlib.Path, metavar="FILE",
                      help="write which test shows which requirement, and whether it passed, as JSON")
+    parser.addoption("--report", type=lambda text: pathlib.Path(text).absolute(), metavar="DIR",
+                     help="keep the folder of every test, and write DIR/index.html, which links them all")
+    parser.addoption("--replay", type=int, metavar="SEED", help="make every world and every lab with this seed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = config.getoption("--report")
+    if folder is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Page(folder), "report-page")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -45,7 +49,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
     if IN_CI and report.skipped and not hasattr(report, "wasxfail") and "by design: " not in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"skipped where it should have run: {report.longrepr}"
-    report.user_properties = [("requirements", requirements_of(item))]
+    if report.when == "call" and report.failed:
+        item.stash[FAILED] = True
+    again = f"pytest '{os.path.relpath(item.path)}::{item.nodeid.partition('::')[2]}'"
+    if report.failed and item.stash.get(SEEDS, []):
+        report.sections.append(("again", f"{again} --replay {item.stash[SEEDS][0]}"))
+    worlds = [name for name in ("sim", "lab", "netem") if item.get_closest_marker(name)]
+    about = " ".join((getattr(item, "function", item).__doc__ or "").split())
+    report.user_properties = [("requirements", requirements_of(item)), ("about", about), ("world", " ".join(worlds)),
+                              ("again", again)]
 
 
 def requirements_of(item: pytest.Item) -> list[str]:
@@ -104,31 +116,59 @@ def leftovers(name: str) -> list[str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+    """Every world and lab of a test, told in its folder: with --report of every test, else of those that failed."""
+    base = request.config.getoption("--report")
+    folder = (base / "tests" if base else BUILD / "failed-scenarios") / slug_of(request.node.nodeid)
+    shutil.rmtree(folder, ignore_errors=True)
+    made = Recording(folder, request.config.getoption("--replay"))
+    begin = World.__init__
+
+    def begin_recorded(world: World, seed: int) -> None:
+        seed = seed if made.replay is None else made.replay
+        begin(world, seed)
+        made.worlds.append((seed, world))
+        request.node.stash[SEEDS] = made.seeds()
+
+    monkeypatch.setattr(World, "__init__", begin_recorded)
+    yield made
+    request.node.stash[SEEDS] = made.seeds()
+    if (base or made.failed or request.node.stash.get(FAILED, False)) and (made.worlds or made.watches):
+        made.write()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
-def make_lab() -> Iterator[Callable[..., Lab]]:
+def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
     """Makes labs: make_lab("pair", settings={"loss": "5%"}). They are down, and nothing is left of them, when the test ends."""
-    if os.geteuid() != 0:
-        cannot_run("network namespaces need root", "sudo pytest scenarios")
+    needs_root()
     labs: list[Lab] = []
 
     def make(topology: str = "pair", **options: object) -> Lab:
+        if recording.replay is not None:
+            options["seed"] = recording.replay
         try:
-            lab = Lab(topology, **options)  # type: ignore[arg-type]
+            lab = Lab(topology, environment={"VPN_LOG_LEVEL": "debug"}, **options)  # type: ignore[arg-type]
         except LabError as error:
             cannot_run(str(error), "make build")
-            raise
         lab.up()
         labs.append(lab)
+        recording.watch(lab)
+        request.node.stash[SEEDS] = recording.seeds()
         return lab
 
     yield make
     problems = []
     for lab in labs:
+        problems += recording.finish(lab)
         try:
             lab.down()
         except LabError as error:
             problems.append(str(error))
         problems += leftovers(lab.name)
+    recording.failed |= bool(problems)
     assert not problems, "left behind:\n" + "\n".join(problems)
 
 

@@ -2,10 +2,12 @@
 
 The protocol engine (`Keypair`, `Initiator`, `Responder`, `Session`, `Node`, …) is compiled code that opens no socket and reads no
 clock: bytes and times go in, bytes and verdicts come out. `Lab` drives the command `lab`: real daemons in network namespaces.
-`packets` builds the inner IP packets that a test sends through a tunnel.
+`packets` builds the inner IP packets that a test sends through a tunnel, `pcapng` reads captures, `story` tells what happened in a
+world or a lab, and `diagram` draws it.
 """
-from vpnlab import packets
+from vpnlab import diagram, packets, pcapng, story
 from vpnlab._core import (
+    CookieChecker,
     CookieReply,
     Data,
     Drop,
@@ -32,10 +34,12 @@ from vpnlab._core import (
     parse,
     with_macs,
 )
-from vpnlab.lab import Daemon, Host, Lab, LabError, Link
+from vpnlab.lab import Capture, Daemon, Host, Lab, LabError, Link
 from vpnlab.verdicts import ok
 
 __all__ = [
+    "Capture",
+    "CookieChecker",
     "CookieReply",
     "Daemon",
     "Data",
@@ -64,8 +68,11 @@ __all__ = [
     "Suite",
     "Transmit",
     "World",
+    "diagram",
     "ok",
     "packets",
     "parse",
+    "pcapng",
+    "story",
     "with_macs",
 ]

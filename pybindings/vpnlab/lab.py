@@ -8,13 +8,18 @@ import itertools
 import json
 import os
 import pathlib
+import select
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
+
+from vpnlab import pcapng
 
 _numbers = itertools.count(1)
 
@@ -33,9 +38,11 @@ def find_program() -> str:
     return program
 
 
-def _run(command: list[str], timeout: float, check: bool) -> "subprocess.CompletedProcess[str]":
+def _run(command: list[str], timeout: float, check: bool,
+         environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **(environment or {})})
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{' '.join(command)}: no end within {timeout} s") from error
     if check and done.returncode != 0:
@@ -74,6 +81,21 @@ class Host:
     def daemon(self, interface: str = "wg0") -> "Daemon":
         return Daemon(self, interface)
 
+    def open_socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, protocol: int = 0) -> socket.socket:
+        """A socket that lives in the host's network, for use right here: what it sends, the host sends. The caller closes it."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            made = subprocess.run(self._argv("/usr/bin/python3", "-c", _PASS_SOCKET, str(family), str(kind), str(protocol)),
+                                  stdin=theirs.fileno(), capture_output=True, text=True, timeout=30)
+            if made.returncode != 0:
+                raise LabError(f"socket({family}, {kind}, {protocol}) in {self.name}: {made.stdout}{made.stderr}")
+            _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        return socket.socket(fileno=descriptors[0])
+
+    def capture(self, file: "str | os.PathLike[str]") -> "Capture":
+        """Captures all that the host sends and receives, in its tunnels too."""
+        return Capture(self.lab, self.name, file)
+
     def _argv(self, *command: str) -> list[str]:
         return [self.lab.program, "exec", "--name", self.lab.name, self.name, "--", *command]
 
@@ -97,12 +119,51 @@ class Daemon:
         pid = self.pid()
         if pid is None:
             raise LabError(f"no daemon of {self.interface} runs in {self.host.name}")
+        self.host.lab.stopped.add((self.host.name, self.interface))
         self.host.run("kill", f"-{signal}", str(pid))
         deadline = time.monotonic() + 20
         while self.pid() is not None:
             if time.monotonic() > deadline:
                 raise LabError(f"daemon {pid} of {self.interface} in {self.host.name} goes on after SIG{signal}")
             time.sleep(0.02)
+
+    def ask(self) -> list[tuple[str, str]]:
+        """What the control socket answers to "get=1", line by line, the private key left out."""
+        path = self.host.lab.state_folder / "hosts" / self.host.name / "run" / "wireguard" / f"{self.interface}.sock"
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(10)
+                control.connect(str(path))
+                control.sendall(b"get=1\n\n")
+                while not answer.endswith(b"\n\n"):
+                    part = control.recv(65536)
+                    if not part:
+                        break
+                    answer += part
+        except OSError as error:
+            raise LabError(f"the control socket {path}: {error}") from error
+        pairs = (line.partition("=")[::2] for line in answer.decode().splitlines() if line)
+        return [(key, value) for key, value in pairs if key not in ("private_key", "preshared_key")]
+
+    def counters(self) -> dict[str, int]:
+        """The counters of the interface: "drop_replayed", "sent_datagrams" and so on. Empty for other daemons than ours."""
+        return {key.removeprefix("count_"): int(value) for key, value in self.ask() if key.startswith("count_")}
+
+    def drops(self) -> dict[str, int]:
+        """How many packets it dropped, by reason; reasons that never occurred are left out."""
+        return {key.removeprefix("drop_"): value for key, value in self.counters().items() if key.startswith("drop_") and value}
+
+    def peers(self) -> dict[str, dict[str, list[str]]]:
+        """What it tells of each peer, by public key in hex: every line's values by their key."""
+        peers: dict[str, dict[str, list[str]]] = {}
+        peer: dict[str, list[str]] | None = None
+        for key, value in self.ask():
+            if key == "public_key":
+                peer = peers.setdefault(value, {})
+            elif peer is not None and key != "errno":
+                peer.setdefault(key, []).append(value)
+        return peers
 
     def configuration(self) -> str:
         """A wg-quick file of what it runs with, the private key included."""
@@ -118,16 +179,27 @@ class Daemon:
             file = pathlib.Path(folder) / f"{self.interface}.conf"
             file.touch(mode=0o600)
             file.write_text(configuration)
-            process = self.host.start(str(pathlib.Path(self.host.lab.program).parent / "vpn"), "daemon", str(file))
+            program = str(pathlib.Path(self.host.lab.program).parent / "vpn")
+            log = self.host.lab.state_folder / "logs" / f"{self.host.name}-{self.interface}.log"
+            with log.open("ab") as output:
+                process = subprocess.Popen(self.host._argv(program, "daemon", str(file)), stdout=output, stderr=subprocess.STDOUT,
+                                           stdin=subprocess.DEVNULL, env={**os.environ, **self.host.lab.environment})
             self.host.lab.processes.append(process)
             deadline = time.monotonic() + 20
             while self.host.run("wg", "show", self.interface, check=False).returncode != 0:
                 if process.poll() is not None:
-                    raise LabError(f"the daemon did not start: {process.communicate()[0]}")
+                    raise LabError(f"the daemon did not start: {log.read_text()[-1000:]}")
                 if time.monotonic() > deadline:
                     raise LabError(f"the daemon does not answer on the control socket of {self.interface} within 20 s")
                 time.sleep(0.02)
 
+
+# Makes a socket and hands it out through standard input, which is a socket itself.
+_PASS_SOCKET = """
+import socket, sys
+made = socket.socket(*map(int, sys.argv[1:]))
+socket.send_fds(socket.socket(fileno=0), [b"s"], [made.fileno()])
+"""
 
 # Prints the processes of this network namespace that were started as "… daemon …" or "… INTERFACE" for the interface $1.
 _FIND_DAEMON = """
@@ -159,22 +231,76 @@ class Link:
         """Unplugs the link (False), or plugs it in again."""
         self.lab.command("link", self.name, "up" if state else "down")
 
+    def up(self) -> None:
+        """Plugs it in."""
+        self.plug(True)
+
+    def down(self) -> None:
+        """Unplugs it."""
+        self.plug(False)
+
+    def capture(self, file: "str | os.PathLike[str]") -> "Capture":
+        """Captures what both ends send, before the weather of the link."""
+        return Capture(self.lab, self.name, file)
+
+
+class Capture:
+    """A capture of a link or a host, running from the moment it is made until stop(). A context manager. The pcapng file holds the
+    keys that Wireshark needs to read it: keep it to yourself."""
+
+    def __init__(self, lab: "Lab", target: str, file: "str | os.PathLike[str]", *, packets: int = 0) -> None:
+        """Begins it; `packets` ends it after so many (0: never)."""
+        self.target = target
+        self.file = pathlib.Path(file)
+        limit = ["-c", str(packets)] if packets else []
+        self._process = subprocess.Popen([lab.program, "capture", "--name", lab.name, target, "-o", str(self.file), *limit],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        said = b""
+        assert self._process.stderr is not None
+        while b"capturing" not in said:
+            ready, _, _ = select.select([self._process.stderr], [], [], 20)
+            part = os.read(self._process.stderr.fileno(), 4096) if ready else b""
+            said += part
+            if not part:
+                self._process.kill()
+                self._process.communicate()
+                raise LabError(f"capture of {target}: {said.decode(errors='replace').strip() or 'it did not begin within 20 s'}")
+
+    def packets(self) -> Iterator[pcapng.Packet]:
+        """What was captured so far."""
+        return pcapng.read(self.file)
+
+    def stop(self) -> None:
+        """Ends it; what was captured is in the file. A second call does nothing."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        self._process.communicate(timeout=20)
+
+    def __enter__(self) -> "Capture":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
 
 class Lab:
     """A lab under a name of its own. A context manager: up on entry, down on exit."""
 
     def __init__(self, topology: str = "pair", *, name: str | None = None, seed: int | None = None,
-                 settings: Mapping[str, str] | None = None) -> None:
+                 settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """A topology that ships, or a file; `settings` are its parameters; `environment` is added to that of its daemons."""
         self.program = find_program()
         self.topology = topology
         self.name = name or f"s{os.getpid()}-{next(_numbers)}"
         self.seed = seed
         self.settings = dict(settings or {})
-        self.processes: list[subprocess.Popen[str]] = []
+        self.environment = dict(environment or {})
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.stopped: set[tuple[str, str]] = set()  # host and interface of daemons that were ended on purpose
 
     def command(self, verb: str, *arguments: str, timeout: float = 120) -> str:
         """Runs a verb of `lab` on this lab; what it printed."""
-        return _run([self.program, verb, "--name", self.name, *arguments], timeout, True).stdout
+        return _run([self.program, verb, "--name", self.name, *arguments], timeout, True, self.environment).stdout
 
     def up(self) -> None:
         """Brings the lab up: when this returns, its tunnels answer."""
@@ -193,6 +319,21 @@ class Lab:
     def status(self) -> Any:
         """What `lab status --json` tells."""
         return json.loads(self.command("status", "--json"))
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lab's diary: {"at": seconds since it came up, "time": Unix seconds, "what", "about", "detail"}."""
+        file = self.state_folder / "events.jsonl"
+        if not file.exists():
+            raise LabError(f"there is no lab {self.name}")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    @property
+    def state_folder(self) -> pathlib.Path:
+        """Where it keeps its logs, diary and control sockets while it stands."""
+        root = os.environ.get("LAB_STATE")
+        if root is None:
+            root = "/run/vpn-lab" if os.geteuid() == 0 else f"{os.environ.get('XDG_RUNTIME_DIR', '/tmp')}/vpn-lab"
+        return pathlib.Path(root) / self.name
 
     def host(self, name: str) -> Host:
         return Host(self, name)

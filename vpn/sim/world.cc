@@ -175,6 +175,10 @@ void World::set_up(LinkId id, Direction direction, bool up) {
                    up ? "up" : "down"));
 }
 
+void World::set_interceptor(LinkId id, Interceptor interceptor) {
+  link(id).interceptor = std::move(interceptor);
+}
+
 void World::change_address(NodeId id) {
   Host& moving = host(id);
   ++moving.address_changes;
@@ -281,6 +285,9 @@ void World::inject(NodeId to, const UdpAddress& from, BytesView datagram, Durati
     note(fmt::format("injected {}B for {}: no mapping", datagram.size(), node_name(to)));
     return;
   }
+  note(fmt::format("injected > {} {} {}B {:016x} +{} from {}", node_name(to),
+                   message_class_name(classify_payload(datagram)), datagram.size(), digest(datagram),
+                   delay.count(), from.to_string()));
   launch({.to = to, .source = from, .destination = *address, .bytes = {datagram.begin(), datagram.end()}},
          now_ + delay);
 }
@@ -330,7 +337,24 @@ void World::transmit(NodeId id, const core::Transmit& transmit) {
 }
 
 void World::carry(LinkId id, Direction direction, MessageClass message, Datagram datagram) {
+  const LinkState& joined = link(id);
+  const NodeId sender = direction == Direction::kForward ? joined.first : joined.second;
+  auto instead = joined.interceptor ? joined.interceptor(sender, message, datagram.bytes) : std::nullopt;
+  if (!instead) return carry_on(id, direction, node_name(sender), std::move(datagram));
+  note(fmt::format("{} > {} {} {}B {:016x} {}", node_name(sender), node_name(datagram.to),
+                   message_class_name(message), datagram.bytes.size(), digest(datagram.bytes),
+                   instead->empty() ? "lost: adversary" : "taken"));
+  for (Onward& onward : *instead) {
+    Datagram changed = datagram;
+    changed.bytes = std::move(onward.bytes);
+    schedule(now_ + onward.delay,
+             [id, direction, changed](World& world) { world.carry_on(id, direction, "adversary", changed); });
+  }
+}
+
+void World::carry_on(LinkId id, Direction direction, std::string_view sender, Datagram datagram) {
   LinkState& joined = link(id);
+  const MessageClass message = classify_payload(datagram.bytes);
   LinkState::Way& way = joined.way(direction);
   const LinkFates::Decision decision = way.fates.next(way.impairment, message);
   Fate fate = decision.fate;
@@ -347,10 +371,9 @@ void World::carry(LinkId id, Direction direction, MessageClass message, Datagram
   const size_t packet_bytes =
       header_bytes(datagram.destination.address.family()) + kUdpHeaderBytes + datagram.bytes.size();
   const auto say = [&](std::string_view what) {
-    note(fmt::format("{} > {} {} #{} {}B {:016x} {}",
-                     node_name(direction == Direction::kForward ? joined.first : joined.second),
-                     node_name(datagram.to), message_class_name(message), decision.ordinal,
-                     datagram.bytes.size(), digest(datagram.bytes), what));
+    note(fmt::format("{} > {} {} #{} {}B {:016x} {}", sender, node_name(datagram.to),
+                     message_class_name(message), decision.ordinal, datagram.bytes.size(),
+                     digest(datagram.bytes), what));
   };
   if (!way.up) return say("lost: down");
   if (way.impairment.mtu_bytes != 0 && packet_bytes > way.impairment.mtu_bytes) return say("lost: mtu");

@@ -163,6 +163,16 @@ class World {
   void set_impairment(LinkId link, const Impairment& both_directions);
   // A partition: nothing passes in this direction while it is down. What is under way still arrives.
   void set_up(LinkId link, Direction direction, bool up);
+  // Puts an adversary between a link's two ends. It is asked about every datagram before the weather is;
+  // nothing set: all pass. `sender` is the end it came from. It returns nothing to let the datagram pass, or
+  // what goes on instead, each after a time of its own; an empty list drops it. It must not call the world.
+  struct Onward {
+    Duration delay{0};
+    std::vector<uint8_t> bytes;
+  };
+  using Interceptor =
+      std::function<std::optional<std::vector<Onward>>(NodeId sender, MessageClass message, BytesView bytes)>;
+  void set_interceptor(LinkId link, Interceptor interceptor);
   // The node moves to another address (and port); what is under way to the old one is lost.
   void change_address(NodeId node);
   void put_behind_nat(NodeId node, const NatSetup& nat = {});
@@ -266,6 +276,7 @@ class World {
       std::deque<Instant> departures{};  // of what waits for the rate
     };
     Way forward, backward;
+    Interceptor interceptor{};
     [[nodiscard]] Way& way(Direction direction) {
       return direction == Direction::kForward ? forward : backward;
     }
@@ -301,8 +312,10 @@ class World {
   [[nodiscard]] bool has_mapping(const Host& host) const;
   void drain(NodeId id);
   void transmit(NodeId id, const core::Transmit& transmit);
-  // Puts a datagram on its way, at the mercy of the link.
+  // Puts a datagram on its way, at the mercy of the adversary and of the link.
   void carry(LinkId link, Direction direction, MessageClass message, Datagram datagram);
+  // `sender` is whom the log names.
+  void carry_on(LinkId link, Direction direction, std::string_view sender, Datagram datagram);
   void arrive(Datagram datagram);
   void launch(Datagram datagram, Instant arrival);
   void deliver(NodeId id, BytesView packet);

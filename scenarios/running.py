@@ -1,0 +1,21 @@
+"""Where and how the suite runs. Imported first: it finds the vpnlab of the build folder."""
+import os
+import pathlib
+import sys
+from typing import NoReturn
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build"))
+IN_CI = os.environ.get("CI") == "true"
+sys.path.insert(0, str(BUILD / "python"))
+
+
+def cannot_run(reason: str, remedy: str) -> NoReturn:
+    """Skips the test. (In CI that fails, see conftest.py.)"""
+    pytest.skip(f"{reason}; remedy: {remedy}")
+
+
+def needs_root() -> None:
+    if os.geteuid() != 0:
+        cannot_run("network namespaces need root", "sudo pytest scenarios")

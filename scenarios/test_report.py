@@ -1,0 +1,140 @@
+"""The page of a run (--report): complete, readable offline, and shown by a real browser."""
+import html
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from running import BUILD, cannot_run, needs_root
+from vpnlab import Impairment, diagram, pcapng, story
+from worlds import two_nodes
+
+HERE = pathlib.Path(__file__).parent
+A_RUN = '''
+import pytest
+from vpnlab import Impairment
+from worlds import deliveries, two_nodes
+
+@pytest.mark.sim
+def test_lossy() -> None:
+    """What a lossy link does."""
+    world = two_nodes(5, weather=Impairment(loss=0.3, delay=0.02))
+    packets = [world.send("alice", "bob") for _ in range(4)]
+    world.run_for(20)
+    assert deliveries(world, packets) == [1, 1, 1, 1]
+
+@pytest.mark.sim
+def test_calm() -> None:
+    world = two_nodes(1)
+    world.send("alice", "bob")
+    world.run_for(1)
+
+def test_elsewhere() -> None:
+    pytest.skip("no such thing here; remedy: get one")
+'''
+ON_A_LAB = '''
+@pytest.mark.lab
+def test_lab(pair) -> None:
+    assert pair.host("left").ping("10.77.0.2", count=3) == 3
+'''
+
+
+def run(folder: pathlib.Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Pytest on A_RUN, with the fixtures and hooks of this suite, and neither as in CI nor as a worker of this run."""
+    file = folder / "test_a_run.py"
+    file.write_text(A_RUN + (ON_A_LAB if os.geteuid() == 0 else ""))
+    left_out = ("CI", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")
+    environment = {key: value for key, value in os.environ.items() if key not in left_out}
+    return subprocess.run([sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), "-p", "conftest", str(file), *options],
+                          env={**environment, "PYTHONPATH": str(HERE), "VPN_BUILD": str(BUILD)}, cwd=folder, capture_output=True, text=True,
+                          timeout=120)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    folder = tmp_path_factory.mktemp("report")
+    done = run(folder, "--report", str(folder / "report"))
+    assert "1 failed, " in done.stdout, done.stdout + done.stderr
+    yield folder / "report"
+
+
+def test_the_page_links_everything_and_nothing_outside(report: pathlib.Path) -> None:
+    page = html.unescape((report / "index.html").read_text())
+    links = re.findall(r'(?:href|src)="([^"]+)"', page)
+    assert len(links) >= 6 and all((report / link).is_file() for link in links)
+    files = {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file() and path.name not in ("seeds.json", "index.html")}
+    assert files == set(links)
+    for path in report.rglob("*"):
+        if path.suffix in (".html", ".svg"):
+            assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", path.read_text()), f"{path.name} needs the network"
+    assert "What a lossy link does." in page and "test_a_run.py::test_lossy' --replay 5" in page
+    assert "no such thing here; remedy: get one" in page
+
+
+@pytest.mark.lab
+@pytest.mark.req("N5", "S5")
+def test_the_folder_of_a_lab(report: pathlib.Path) -> None:
+    needs_root()
+    (lab,) = report.glob("tests/*/lab")
+    assert {path.name for path in lab.iterdir()} == {"link-wan.pcapng", "host-left.pcapng", "host-right.pcapng", "events.jsonl", "logs",
+                                                     "lab.svg", "lab.timeline.txt"}
+    timeline = (lab / "lab.timeline.txt").read_text()
+    assert re.search(r"left > right  initiation .*\n(.*\n)*.*right > left  response ", timeline), "the wire"
+    assert re.search(r"left: handshake made .*role=initiator", timeline), "the daemon"
+    assert re.search(r"\d  up ", timeline), "the lab"
+    on_the_link = [udp.payload for packet in pcapng.read(lab / "link-wan.pcapng") if (udp := pcapng.udp_of(packet.ip))]
+    assert sum(len(payload) == 148 and payload[0] == 1 for payload in on_the_link) == 1
+    assert b"WGKL"[::-1] in (lab / "link-wan.pcapng").read_bytes(), "the keys are in it"
+
+
+def test_the_page_in_a_browser(report: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    browser = shutil.which("chromium") or cannot_run("chromium is missing", "sudo ci/install-deps")
+
+    def shown(fragment: str) -> str:
+        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom",
+                               "--virtual-time-budget=10000", f"file://{report}/index.html{fragment}"],
+                              capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
+
+    page = shown("")
+    assert 'data-state="loaded"' in page and 'data-state="broken"' not in page, "the diagram of the failed test is drawn"
+    assert not re.search(r'<details class="test \w+"[^>]* hidden', page)
+    failed_only = shown("#failed")
+    assert len(re.findall(r'<details class="test (?:passed|skipped)"[^>]* hidden', failed_only)) >= 2
+    assert re.search(r'<details class="test failed"(?![^>]*hidden)', failed_only)
+
+
+@pytest.mark.sim
+def test_replay_makes_the_same_world_again(tmp_path: pathlib.Path) -> None:
+    done = run(tmp_path, "--replay", "11", "-k", "calm or lossy", "--report", str(tmp_path / "one"))
+    assert "--replay 11" in (tmp_path / "one" / "index.html").read_text(), done.stdout
+    run(tmp_path, "--replay", "11", "-k", "calm or lossy", "--report", str(tmp_path / "other"))
+    logs = [sorted(path.read_text() for path in (tmp_path / name).rglob("world1.log")) for name in ("one", "other")]
+    assert len(logs[0]) == 2 and logs[0] == logs[1]
+
+
+@pytest.mark.sim
+def test_a_story_tells_what_was_lost_delayed_replayed_and_dropped() -> None:
+    world = two_nodes(1, weather=Impairment(delay=0.02))
+    world.send("alice", "bob")
+    world.run_for(1)
+    world.impair("alice", "bob", Impairment(drops=["data:2"]))
+    world.send("alice", "bob")
+    seen = next(one for one in world.sent() if one.message == "data")
+    world.inject("bob", "203.0.113.9:99", seen.datagram)
+    world.intercept("alice", "bob", lambda sender, message, datagram: [(0.5, datagram[:-1])])
+    world.send("alice", "bob")
+    world.run_for(1)
+    told = story.of_world(world)
+    text = told.timeline()
+    assert "data #1 to" in text and "LOST: on the drop list" in text
+    assert "from 203.0.113.9:99, as it was sent" in text and "DROPPED: replayed" in text
+    assert "alice > adversary  data #2" in text and "forged or changed" in text and "DROPPED: data auth" in text
+    assert "initiation" in text and "20.000 ms later" in text
+    svg = diagram.draw(told)
+    for words in ("lost: on the drop list", "dropped: replayed", "dropped: data auth", ">adversary<"):
+        assert words in svg
