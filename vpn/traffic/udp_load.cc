@@ -1,0 +1,113 @@
+#include "vpn/traffic/udp_load.h"
+
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <ctime>
+#include <thread>
+#include <vector>
+
+#include "vpn/io/udp_address_codec.h"
+
+namespace vpn::traffic {
+namespace {
+
+constexpr size_t kBatch = 64;
+constexpr double kPaceSeconds = 100e-6;
+constexpr int kReceiveBufferBytes = 16 << 20;
+constexpr timeval kQuiet{0, 100'000};  // so long after the last packet nothing more is expected
+
+struct Batch {
+  explicit Batch(size_t payload_bytes) : memory(kBatch * payload_bytes, 'v') {
+    for (size_t index = 0; index < kBatch; ++index) {
+      slices[index] = {memory.data() + index * payload_bytes, payload_bytes};
+      messages[index].msg_hdr.msg_iov = &slices[index];
+      messages[index].msg_hdr.msg_iovlen = 1;
+    }
+  }
+  std::vector<char> memory;
+  std::array<iovec, kBatch> slices{};
+  std::array<mmsghdr, kBatch> messages{};
+};
+
+// Sends at the rate for as long as told; returns how many the kernel took, which includes those a full queue
+// on the way then drops.
+Result<uint64_t, Error> send_paced(const End& from, int socket, const UdpLoad& load, double& seconds) {
+  ::prctl(PR_SET_TIMERSLACK, 1UL);
+  Batch batch(load.payload_bytes);
+  const double rate = load.packets_per_second;
+  const auto step = static_cast<uint64_t>(std::clamp(rate * kPaceSeconds, 1.0, double{kBatch}));
+  const auto begin = SteadyClock::now();
+  uint64_t sent = 0;
+  for (auto now = begin; now - begin < load.duration; now = SteadyClock::now()) {
+    const auto due = static_cast<uint64_t>(to_seconds(now - begin) * rate);
+    if (due < sent + step) {
+      const auto pause = static_cast<long>(static_cast<double>(sent + step - due) / rate * 1e9);
+      const timespec wait{pause / 1'000'000'000, pause % 1'000'000'000};
+      ::nanosleep(&wait, nullptr);
+      continue;
+    }
+    const auto count = static_cast<unsigned>(std::min<uint64_t>(due - sent, kBatch));
+    const int taken = ::sendmmsg(socket, batch.messages.data(), count, MSG_NOSIGNAL);
+    if (taken > 0) {
+      sent += static_cast<uint64_t>(taken);
+    } else if (errno != ENOBUFS && errno != EAGAIN && errno != ECONNREFUSED && errno != EINTR) {
+      return fail(system_error(from, "sending UDP"));
+    }
+  }
+  seconds = to_seconds(SteadyClock::now() - begin);
+  return sent;
+}
+
+uint64_t receive_all(int socket, size_t payload_bytes, const std::atomic<bool>& sent_all) {
+  Batch batch(payload_bytes);
+  uint64_t received = 0;
+  for (;;) {
+    const int count = ::recvmmsg(socket, batch.messages.data(), kBatch, MSG_WAITFORONE, nullptr);
+    if (count > 0) {
+      received += static_cast<uint64_t>(count);
+    } else if (sent_all.load()) {
+      return received;
+    }
+  }
+}
+
+}  // namespace
+
+Result<RateTrial, Error> measure_udp(const End& from, const End& to, const UdpLoad& load) {
+  UdpAddress bound;
+  auto receiver = open_bound(to, SOCK_DGRAM, 0, bound);
+  if (!receiver) return fail(std::move(receiver.error()));
+  if (::setsockopt(receiver->get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes, sizeof(int)) != 0) {
+    ::setsockopt(receiver->get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBufferBytes, sizeof(int));
+  }
+  ::setsockopt(receiver->get(), SOL_SOCKET, SO_RCVTIMEO, &kQuiet, sizeof kQuiet);
+  auto sender = open_socket(from, SOCK_DGRAM);
+  if (!sender) return fail(std::move(sender.error()));
+  sockaddr_storage address{};
+  const socklen_t length = io::to_sockaddr(bound, address);
+  if (::connect(sender->get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    return fail(system_error(from, "connecting to " + bound.to_string()));
+  }
+  std::atomic<bool> sent_all = false;
+  uint64_t received = 0;
+  std::thread receiving([&] { received = receive_all(receiver->get(), load.payload_bytes, sent_all); });
+  double seconds = 0;
+  Result<uint64_t, Error> sent = uint64_t{0};
+  std::thread sending([&] { sent = send_paced(from, sender->get(), load, seconds); });
+  sending.join();
+  sent_all = true;
+  receiving.join();
+  if (!sent) return fail(std::move(sent.error()));
+  if (*sent == 0 || seconds <= 0) return fail(Error{from.address.to_string(), 0, "", "nothing was sent", ""});
+  const auto count = static_cast<double>(*sent);
+  const auto arrived = static_cast<double>(std::min(received, *sent));
+  return RateTrial{count / seconds, arrived / seconds, 1 - arrived / count};
+}
+
+}  // namespace vpn::traffic
