@@ -22,6 +22,7 @@ struct Arguments {
   lab::cli::VmArguments vm;
   std::string topology;
   std::string file;
+  lab::cli::BenchArguments bench;
 };
 
 void add_name(CLI::App* verb, Arguments& arguments) {
@@ -150,6 +151,28 @@ void add_topology_verbs(CLI::App& app, Arguments& arguments) {
   });
 }
 
+void add_bench_verb(CLI::App& app, Arguments& arguments) {
+  lab::cli::BenchArguments& bench = arguments.bench;
+  CLI::App* verb = app.add_subcommand("bench", "Measure VPNs side by side on one link, in one run");
+  verb->add_option(
+      "--candidates", bench.options.candidates,
+      "Some of plain,plaintext,vpn,vpn-aes,wireguard-go,openvpn,fastd,fastd-null,kernel; else all");
+  verb->add_option("--measures", bench.options.measures, "Some of ping,tcp1,tcp4,udp64,udp1372; else all");
+  verb->add_option("--rounds", bench.options.rounds, "Each measures every candidate once")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  verb->add_option("--seconds", bench.options.seconds, "Of every measured TCP window")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
+  verb->add_flag("--quick", bench.options.quick, "One round, short trials: about a minute");
+  verb->add_option("--impair", bench.options.weather,
+                   "The link's weather: \"delay=10ms loss=0.1%\"; else a bare veth pair");
+  verb->add_option("--seed", bench.options.seed, "Of the weather");
+  verb->add_option("--json", bench.json_file, "Write all figures to this file");
+  verb->add_option("--svg", bench.svg_file, "Draw a chart into this file");
+  verb->callback([&arguments] { arguments.status = lab::cli::bench(arguments.bench); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -164,6 +187,7 @@ int main(int argc, char** argv) {
   add_link_verbs(app, arguments);
   add_machine_verbs(app, arguments);
   add_topology_verbs(app, arguments);
+  add_bench_verb(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

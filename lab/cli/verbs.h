@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "lab/bench/bench.h"
+
 namespace lab::cli {
 
 struct UpArguments {
@@ -32,6 +34,12 @@ struct CaptureArguments {
   double seconds = 0;    // 0: no limit
 };
 
+struct BenchArguments {
+  bench::Options options;
+  std::string json_file;  // empty: none
+  std::string svg_file;   // empty: none
+};
+
 int up(const UpArguments& arguments);
 int down(const std::string& name);
 int list();
@@ -45,6 +53,7 @@ int events(const std::string& name, bool follow);
 int graph(const std::string& topology, const std::vector<std::string>& settings, const std::string& file);
 int doctor();
 int cleanup();
+int bench(const BenchArguments& arguments);
 int vm_run(const VmArguments& arguments);
 int check(const std::string& topology, const std::vector<std::string>& settings);
 

@@ -1,6 +1,8 @@
 // Lab: a standing lab, or one to be brought up. What the verbs of `lab` do, as a library.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -48,6 +50,8 @@ class Lab {
   // use afterwards.
   [[nodiscard]] Result<uint64_t> capture(const std::string& link_or_host, const std::string& file,
                                          CaptureLimits limits, const std::function<void()>& ready) const;
+  // The process that holds a host's namespaces open, as this process numbers it.
+  [[nodiscard]] Result<pid_t> holder_of(const std::string& host) const;
   // What stands now, as JSON (lab/README.md describes it); of each daemon also what its control socket says.
   [[nodiscard]] Result<std::string> status_json() const;
 
@@ -55,7 +59,6 @@ class Lab {
   Lab(StateDirectory state, ProcessId keeper) : state_(std::move(state)), keeper_(keeper) {}
   // Sends one request to the keeper and returns its answer's "ok", as JSON text.
   [[nodiscard]] Result<std::string> ask(const std::string& request) const;
-  [[nodiscard]] Result<pid_t> holder_of(const std::string& host) const;
 
   StateDirectory state_;
   ProcessId keeper_;

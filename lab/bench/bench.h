@@ -1,0 +1,31 @@
+// `lab bench`: VPNs side by side on one link, in one run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "lab/bench/report.h"
+#include "lab/error.h"
+
+namespace lab::bench {
+
+struct Options {
+  std::string candidates;  // "plain,vpn"; empty: all
+  std::string measures;    // "tcp1,udp64"; empty: all
+  unsigned rounds = 3;
+  double seconds = 3;   // of a TCP window
+  bool quick = false;   // one round, short trials: about a minute in all
+  std::string weather;  // of the link; empty: a bare veth pair
+  std::optional<uint64_t> seed;
+};
+
+// Told what is going on, and how long it will roughly take yet.
+using ProgressSink = std::function<void(const std::string& what, double seconds_left)>;
+
+// Runs the rounds: in each, every candidate once, the order rotated by one from round to round. An Error only
+// where nothing could be begun; a candidate that fails is a row of the report that says so.
+[[nodiscard]] Result<Report> run(const Options& options, const ProgressSink& progress);
+
+}  // namespace lab::bench

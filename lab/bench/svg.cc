@@ -1,0 +1,123 @@
+#include "lab/bench/svg.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lab/bench/report.h"
+
+namespace lab::bench {
+namespace {
+
+constexpr double kWidth = 960;
+constexpr double kMargin = 24;
+constexpr double kNameColumn = 120;
+constexpr double kBarColumn = 560;
+constexpr double kBarHeight = 14;
+constexpr double kRowHeight = 20;
+constexpr double kPanelGap = 34;
+
+double longest_of(const Report& report, const Metric& metric) {
+  double longest = 0;
+  for (const CandidateReport& candidate : report.candidates) {
+    if (const auto spread = candidate.spread(metric.id)) longest = std::max(longest, spread->highest);
+  }
+  return longest;
+}
+
+std::string bar_of(const Report& report, const CandidateReport& candidate, const Metric& metric, double y,
+                   double longest) {
+  const auto comparison = compare(report, candidate, metric);
+  if (!comparison) return "";
+  const Spread& spread = comparison->spread;
+  const double left = kMargin + kNameColumn;
+  const double middle = y + kBarHeight / 2;
+  const auto at = [&](double value) { return left + (longest > 0 ? value / longest * kBarColumn : 0); };
+  std::string label = fmt::format("{:.{}f}", spread.median, metric.decimals);
+  if (comparison->of_wireguard_go) label += fmt::format("  {:.2f}× wireguard-go", *comparison->of_wireguard_go);
+  return svg_text(left - 8, y + 11, "name", candidate.name, "end") +
+         svg_rect(left, y, at(spread.median) - left, kBarHeight,
+                  candidate.name.starts_with("vpn") ? "ours" : "bar") +
+         svg_line(at(spread.lowest), middle, at(spread.highest), middle, "whisker") +
+         svg_text(left + kBarColumn + 12, y + 11, "value", label);
+}
+
+}  // namespace
+
+std::string escape_xml(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '&') {
+      escaped += "&amp;";
+    } else if (c == '<') {
+      escaped += "&lt;";
+    } else if (c == '>') {
+      escaped += "&gt;";
+    } else if (c == '"') {
+      escaped += "&quot;";
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
+std::string svg_document(double width, double height, const std::string& body) {
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
+      "height=\"{1:.0f}\">\n<style>text{{font:12px sans-serif;fill:#222}} .title{{font-weight:bold;font-size:14px}} "
+      ".note{{fill:#666}} .bar{{fill:#9db4c8}} .ours{{fill:#2f7d4f}} .whisker{{stroke:#222;stroke-width:1.5}} "
+      ".axis{{stroke:#bbb}} .curve{{fill:none;stroke:#2f7d4f;stroke-width:2}} .band{{fill:#2f7d4f;opacity:0.15}}"
+      "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{2}</svg>\n",
+      width, height, body);
+}
+
+std::string svg_text(double x, double y, std::string_view style, std::string_view text,
+                     std::string_view anchor) {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", x, y,
+                     style, anchor, escape_xml(text));
+}
+
+std::string svg_rect(double x, double y, double width, double height, std::string_view style) {
+  return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" class=\"{}\"/>\n", x,
+                     y, width, height, style);
+}
+
+std::string svg_line(double x1, double y1, double x2, double y2, std::string_view style) {
+  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1,
+                     x2, y2, style);
+}
+
+std::string to_svg(const Report& report) {
+  double y = kMargin + 10;
+  std::string body = svg_text(kMargin, y, "title", "VPNs side by side on one link, in one run");
+  body += svg_text(kMargin, y + 18, "note",
+                   fmt::format("{}, {} cores, Linux {}; {}; {} rounds; {}", report.machine.processor,
+                               report.machine.cores, report.machine.kernel, report.link, report.rounds,
+                               report.started));
+  y += 18;
+  for (const Metric& metric : all_metrics()) {
+    const double longest = longest_of(report, metric);
+    if (!metric.in_table || longest <= 0) continue;
+    y += kPanelGap;
+    body += svg_text(kMargin, y, "title",
+                     fmt::format("{}, {}{}", metric.title, metric.unit,
+                                 metric.more_is_better ? "" : " (less is better)"));
+    y += 10;
+    for (const CandidateReport& candidate : report.candidates) {
+      const std::string bar = bar_of(report, candidate, metric, y, longest);
+      if (bar.empty()) continue;
+      body += bar;
+      y += kRowHeight;
+    }
+  }
+  for (const CandidateReport& candidate : report.candidates) {
+    for (const std::string& failure : candidate.failures) {
+      y += kRowHeight;
+      body += svg_text(kMargin, y, "note", candidate.name + ": " + failure);
+    }
+  }
+  return svg_document(kWidth, y + kMargin, body);
+}
+
+}  // namespace lab::bench

@@ -1,0 +1,152 @@
+#include "lab/bench/turn.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lab/bench/child_process.h"
+#include "lab/bench/foreign_daemons.h"
+#include "lab/bench/lane.h"
+#include "lab/kernel/namespaces.h"
+#include "lab/run/lab.h"
+#include "lab/run/tunnels.h"
+#include "lab/run/uapi_client.h"
+#include "vpn/config/device_change.h"
+
+namespace lab::bench {
+namespace {
+
+constexpr char kInterface[] = "wg0";
+
+void note_failure(CandidateReport& report, const std::string& what) {
+  if (std::find(report.failures.begin(), report.failures.end(), what) == report.failures.end()) {
+    report.failures.push_back(what);
+  }
+}
+
+// Gives both ends of `vpn` the other cipher; then asks it what it uses.
+Result<void> set_cipher(const Lab& lab, const Candidate& candidate) {
+  if (candidate.detail != "aes-256-gcm") return {};
+  for (const std::string_view host : kHosts) {
+    const std::string socket = control_socket(lab.state(), std::string(host), kInterface);
+    const auto report = get_device(socket);
+    if (!report) return fail(report.error());
+    vpn::config::DeviceChange change;
+    for (const auto& peer : report->peers) {
+      vpn::config::PeerChange one(peer.public_key);
+      one.update_only = true;
+      one.cipher = vpn::config::Cipher::kAes256Gcm;
+      change.peers.push_back(std::move(one));
+    }
+    if (auto set = set_device(socket, change); !set) return set;
+  }
+  return {};
+}
+
+void note_engine(const Lab& lab, const Candidate& candidate, CandidateReport& report) {
+  if (candidate.program != "vpn" && candidate.name != "plaintext") return;
+  const auto device = get_device(control_socket(lab.state(), "left", kInterface));
+  if (!device) return;
+  if (report.version.empty()) report.version = device->version;
+  if (!device->tun_offload.empty()) report.engine["TUN"] = device->tun_offload;
+  if (!device->udp_offload.empty()) report.engine["UDP"] = device->udp_offload;
+}
+
+// Starts daemons that the lab knows nothing about; returns their interface.
+Result<std::string> start_foreign(const Lab& lab, const Candidate& candidate) {
+  const auto pair = candidate.kind == CandidateKind::kOpenvpn ? openvpn_pair()
+                                                             : fastd_pair(std::string(candidate.detail));
+  if (!pair) return fail(pair.error());
+  for (size_t end = 0; end < 2; ++end) {
+    const std::string host(kHosts[end]);
+    const std::string log = lab.state().file(fmt::format("logs/{}-{}.log", host, candidate.name));
+    const ForeignEnd& one = pair->ends[end];
+    if (auto started = start_in_host(lab, host, one.argv, one.configuration, log); !started) {
+      return fail(started.error());
+    }
+  }
+  return pair->interface;
+}
+
+// The last thing the candidate's daemons said, for a failure.
+std::string last_words(const Lab& lab, const Candidate& candidate) {
+  for (const std::string_view host : kHosts) {
+    for (const std::string_view name : {std::string_view(kInterface), candidate.name}) {
+      std::string log = read_file(lab.state().file(fmt::format("logs/{}-{}.log", host, name))).value_or("");
+      while (log.ends_with('\n')) log.pop_back();
+      if (!log.empty()) return fmt::format("; {} said last: {}", host, log.substr(log.rfind('\n') + 1));
+    }
+  }
+  return "";
+}
+
+Result<Lab> bring_up(const Candidate& candidate, const TurnOptions& options) {
+  auto parsed = parse_topology(topology_text(candidate, options.weather), "bench");
+  if (!parsed.problems.empty()) return fail(parsed.problems.front());
+  return Lab::up(std::move(parsed.topology), {options.lab, options.seed});
+}
+
+Result<Probe> prepare_probe(const Lab& lab, const Candidate& candidate, const TurnOptions& options) {
+  Probe probe;
+  if (auto set = set_cipher(lab, candidate); !set) return fail(set.error());
+  if (candidate.kind == CandidateKind::kOpenvpn || candidate.kind == CandidateKind::kFastd) {
+    auto interface = start_foreign(lab, candidate);
+    if (!interface) return fail(interface.error());
+    probe.interface_to_set_up = std::move(*interface);
+  }
+  const auto& addresses = candidate.kind == CandidateKind::kBareLink ? kLinkAddresses : kTunnelAddresses;
+  for (size_t end = 0; end < 2; ++end) {
+    const auto holder = lab.holder_of(std::string(kHosts[end]));
+    if (!holder) return fail(holder.error());
+    probe.holders[end] = *holder;
+    probe.addresses[end] = addresses[end];
+  }
+  probe.daemons = daemons_of(lab);
+  probe.measures = options.measures;
+  probe.seconds = options.seconds;
+  probe.quick = options.quick;
+  return probe;
+}
+
+}  // namespace
+
+std::string topology_text(const Candidate& candidate, const std::string& weather) {
+  std::string text = fmt::format(
+      "about = \"A link to measure on\"\n[[host]]\nname = \"left\"\n[[host]]\nname = \"right\"\n"
+      "[[link]]\nname = \"wan\"\nends = [\"left\", \"right\"]\n"
+      "address = {{ left = \"{}/24\", right = \"{}/24\" }}\nmtu = {}\n{}",
+      kLinkAddresses[0], kLinkAddresses[1], kLinkMtu,
+      weather.empty() ? "engine = \"veth\"\n" : fmt::format("impair = \"{}\"\n", weather));
+  if (candidate.kind == CandidateKind::kWireguard) {
+    text += fmt::format(
+        "[[tunnel]]\nname = \"wg0\"\nkind = \"{}\"\nmesh = [\"left\", \"right\"]\nsubnet = \"10.77.0.0/24\"\n"
+        "port = 51820\nmtu = {}\n",
+        candidate.tunnel_kind, kTunnelMtu);
+    if (candidate.tunnel_kind == "command") {
+      text += fmt::format("command = [\"{}\", \"{{interface}}\"]\n", candidate.program);
+    }
+  }
+  return text;
+}
+
+void run_turn(const Candidate& candidate, const TurnOptions& options, CandidateReport& report,
+              const std::function<void(const std::string&)>& begins) {
+  begins("up");
+  const auto lab = bring_up(candidate, options);
+  if (!lab) return note_failure(report, lab.error().to_string());
+  const auto probe = prepare_probe(*lab, candidate, options);
+  if (probe) {
+    note_engine(*lab, candidate, report);
+    run_probe(*probe, {begins,
+                       [&](const std::string& metric, double value) { report.samples[metric].push_back(value); },
+                       [&](const std::string& measure, const std::string& problem) {
+                         note_failure(report, fmt::format("{}: {}{}", measure, problem,
+                                                          measure == "start" ? last_words(*lab, candidate) : ""));
+                       }});
+  } else {
+    note_failure(report, probe.error().to_string());
+  }
+  if (auto down = Lab::down(options.lab); !down) note_failure(report, down.error().to_string());
+}
+
+}  // namespace lab::bench

@@ -1,0 +1,30 @@
+// Turn: one candidate, once: its lab comes up, it is measured, and its lab goes down.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lab/bench/candidates.h"
+#include "lab/bench/probe.h"
+
+namespace lab::bench {
+
+struct TurnOptions {
+  std::string lab;      // its name
+  std::string weather;  // "delay=10ms loss=0.1%"; empty: a bare veth pair
+  std::optional<uint64_t> seed;
+  std::vector<std::string> measures;
+  double seconds = 3;
+  bool quick = false;
+};
+
+// The topology of a turn, as `lab check` would read it.
+[[nodiscard]] std::string topology_text(const Candidate& candidate, const std::string& weather);
+
+// Adds what was measured, or why not, to the candidate's report. Nothing of the lab is left.
+void run_turn(const Candidate& candidate, const TurnOptions& options, CandidateReport& report,
+              const std::function<void(const std::string& measure)>& begins);
+
+}  // namespace lab::bench
