@@ -5,10 +5,10 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize mutants bench-core check format tidy install clean
+.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize mutants bench-core check format tidy install uninstall deb test-deb clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-zA-Z%_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## the everyday build, in build/
 	@ci/build dev
@@ -59,8 +59,17 @@ format: ## clang-format over every C++ file
 tidy: build ## clang-tidy over what changed
 	@ci/check-tidy
 
-install: build ## install vpn and lab below PREFIX (/usr/local)
-	@cmake --install build --prefix $(PREFIX)
+install: build ## (sudo) install vpn, lab and vpnlab below PREFIX (/usr/local); DESTDIR is honoured
+	@ci/install $(PREFIX)
+
+uninstall: ## (sudo) remove what 'make install' installed
+	@ci/install --remove
+
+deb: ## Debian packages vpn, vpn-lab and python3-vpnlab, in build-deb/
+	@ci/deb
+
+test-deb: deb ## (sudo) install, run and purge the packages in an empty Debian
+	@ci/test-deb
 
 clean: ## remove every build folder
 	@rm -rf build build-*

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "lab/cli/verbs.h"
+#include "vpn/base/version.h"
 
 namespace {
 
@@ -178,6 +179,7 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app("Networks of hosts, links and weather on this machine, for programs to be tried in.", "lab");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "lab " + std::string(vpn::version()), "Show the version and end");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return "lab: " + std::string(error.what()) + "; remedy: see 'lab --help'\n";
   });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "vpn/base/version.h"
 #include "vpn/crypto/initialize.h"
 
 namespace vpn::cli {
@@ -19,10 +20,6 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, Io& io) {
 }
 
 }  // namespace
-
-std::string_view version() noexcept {
-  return VPN_VERSION;
-}
 
 int report_error(const Error& error, Io& io) {
   io.err << "vpn: " << error.to_string() << "\n";

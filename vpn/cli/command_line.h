@@ -10,9 +10,6 @@
 
 namespace vpn::cli {
 
-// "0.1.0".
-[[nodiscard]] std::string_view version() noexcept;
-
 // The model of the command line: every verb, option and text of the help. `chosen` receives the work of the
 // verb that is parsed; it must outlive the model.
 [[nodiscard]] std::unique_ptr<CLI::App> make_app(Action& chosen);

@@ -1,4 +1,5 @@
 #include "vpn/cli/command_line.h"
+#include "vpn/base/version.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "vpn/base/version.h"
 #include "vpn/cli/command_line.h"
 
 namespace vpn::cli {
@@ -52,7 +53,7 @@ ProgramModel command_model() {
   Action ignored;
   const auto app = make_app(ignored);
   const VerbModel whole = verb_model(*app);
-  ProgramModel model{app->get_name(), std::string(version()), app->get_description(), whole.options, {}};
+  ProgramModel model{app->get_name(), std::string(release()), app->get_description(), whole.options, {}};
   for (const CLI::App* verb : app->get_subcommands([](const CLI::App*) { return true; })) {
     model.verbs.push_back(verb_model(*verb));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "vpn/base/version.h"
 #include "vpn/config/text.h"
 #include "vpn/io/system.h"
 
@@ -211,7 +212,7 @@ config::DeviceReport Device::report() const {
   report.private_key = node_.private_key();
   report.listen_port = sockets_.port();
   report.fwmark = fwmark_;
-  report.version = VPN_VERSION;
+  report.version = version();
   report.tun_offload = tun_.features().to_string();
   report.udp_offload = sockets_.offload_text();
   for (size_t index = 0; index < core::kDropCount; ++index) {
