@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from running import BUILD, IN_CI, cannot_run, needs_root  # isort: skip (it finds vpnlab)
+pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
-from meeting import Meeting
-from report import Page, Recording, slug_of
-from two_worlds import RealTunnel, SimulatedTunnel, Tunnel
-from vpnlab import Keypair, Lab, LabError, World
+from running import BUILD, IN_CI, cannot_run, needs_root  # noqa: E402  (it finds vpnlab)
+
+from meeting import Meeting  # noqa: E402
+from report import Page, Recording, slug_of  # noqa: E402
+from two_worlds import AttackedTunnel, RealTunnel, SimulatedTunnel, Tunnel  # noqa: E402
+from vpnlab import Keypair, Lab, LabError, World  # noqa: E402
 
 FAILED = pytest.StashKey[bool]()
 SEEDS = pytest.StashKey[list[int]]()
@@ -178,9 +180,30 @@ def pair(make_lab: Callable[..., Lab]) -> Lab:
     return make_lab("pair", settings=CALM)
 
 
-@pytest.fixture(params=[pytest.param("sim", marks=pytest.mark.sim), pytest.param("lab", marks=pytest.mark.lab)])
-def tunnel(request: pytest.FixtureRequest) -> Tunnel:
+BOTH_WORLDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("lab", marks=pytest.mark.lab)]
+
+
+@pytest.fixture(params=BOTH_WORLDS)
+def attacked(request: pytest.FixtureRequest) -> Iterator[AttackedTunnel]:
+    """Such a tunnel with an adversary between the two, in virtual time and in the lab."""
+    if request.param == "sim":
+        simulated = SimulatedTunnel()
+        simulated.attack()
+        yield simulated
+        return
+    lab = request.getfixturevalue("make_lab")(str(pathlib.Path(__file__).parent / "middle.toml"))
+    real = RealTunnel(lab)
+    real.attack()
+    yield real
+    real.close()
+
+
+@pytest.fixture(params=BOTH_WORLDS)
+def tunnel(request: pytest.FixtureRequest) -> Iterator[Tunnel]:
     """A tunnel between "left" and "right", in virtual time and in the lab: the test runs in both."""
     if request.param == "sim":
-        return SimulatedTunnel()
-    return RealTunnel(request.getfixturevalue("pair"))
+        yield SimulatedTunnel()
+        return
+    real = RealTunnel(request.getfixturevalue("pair"))
+    yield real
+    real.close()

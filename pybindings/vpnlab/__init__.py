@@ -34,10 +34,12 @@ from vpnlab._core import (
     parse,
     with_macs,
 )
+from vpnlab.adversary import Adversary, LabAdversary, Seen, SimulatedAdversary
 from vpnlab.lab import Capture, Daemon, Host, Lab, LabError, Link
 from vpnlab.verdicts import ok
 
 __all__ = [
+    "Adversary",
     "Capture",
     "CookieChecker",
     "CookieReply",
@@ -51,6 +53,7 @@ __all__ = [
     "Initiator",
     "Keypair",
     "Lab",
+    "LabAdversary",
     "LabError",
     "Link",
     "Node",
@@ -61,10 +64,12 @@ __all__ = [
     "ReplayWindow",
     "Responder",
     "Response",
+    "Seen",
     "SeenDatagram",
     "SeenEvent",
     "Session",
     "SessionStatus",
+    "SimulatedAdversary",
     "Suite",
     "Transmit",
     "World",
