@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize mutants bench-core check format tidy install uninstall deb test-deb clean
+.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench-core check format tidy install uninstall deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ fuzz-coverage: ## what the committed corpora cover: a table a file, pages in bui
 fuzz-minimize: ## keep the corpora small, and take over what fuzzing found
 	@ci/build fuzz --target fuzz_targets
 	@ci/fuzz-minimize
+
+fuzz-msan: ## the targets that MemorySanitizer can judge; the other corpora under valgrind
+	@ci/fuzz-msan
 
 mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each within FUZZ_SECONDS
 	@ci/mutants --seconds $(FUZZ_SECONDS)

@@ -14,15 +14,17 @@
 #include <vector>
 
 #include "fuzz/input.h"
-#include "fuzz/recording_random.h"
-#include "fuzz/reference_noise.h"
+#include "fuzz/two_nodes.h"
 #include "vpn/base/check.h"
-#include "vpn/core/node.h"
 
 namespace vpn {
 namespace {
 
+using fuzz::address_of;
 using fuzz::Bytes32;
+using fuzz::key;
+using fuzz::node_at;
+using fuzz::Side;
 using namespace std::chrono_literals;
 
 constexpr size_t kMaxSteps = 24;
@@ -34,47 +36,9 @@ constexpr size_t kMaxWakeups = 32;
 // session's last second may pass in between.
 constexpr Duration kRecoveryTime = 40s;
 
-Bytes32 key(uint8_t number) {
-  Bytes32 bytes;
-  for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<uint8_t>(number * 37 + at);
-  return fuzz::clamped(bytes);
-}
-
-// Every node has four addresses; datagrams to any of them reach it, so a roaming endpoint stays a right one.
-core::Endpoint address_of(size_t node, unsigned choice) {
-  return {
-      UdpAddress{IpAddress::ipv4(192, 0, static_cast<uint8_t>(2 + node), static_cast<uint8_t>(choice & 3)),
-                 51820, 0},
-      std::nullopt, 0};
-}
-size_t node_at(const core::Endpoint& endpoint) {
-  return endpoint.remote.address.bytes()[2] - size_t{2};
-}
-
 struct Datagram {
   size_t to = 0;
   std::vector<uint8_t> bytes;
-};
-
-class Side {
- public:
-  Side(size_t number, Now now)
-      : random_(100 + number), node_(fuzz::fresh_aeads(), random_, {}, now), number_(number) {
-    node_.set_private_key(Secret<32>(key(static_cast<uint8_t>(1 + number))), now);
-  }
-  void meet(const Side& other, Now now) {
-    peer_ = *node_.add_peer(*other.node_.public_key(), crypto::Suite::kChaCha20Poly1305, now);
-    node_.allow(peer_, IpPrefix{IpAddress::ipv4(10, 0, 0, static_cast<uint8_t>(other.number_)), 32});
-    node_.set_endpoint(peer_, address_of(other.number_, 0), now);
-  }
-  core::Node& node() { return node_; }
-  [[nodiscard]] PeerId peer() const { return peer_; }
-
- private:
-  fuzz::SeededRandom random_;
-  core::Node node_;
-  size_t number_;
-  PeerId peer_;
 };
 
 class World {
@@ -268,13 +232,6 @@ class World {
     receive({side, {bytes.begin(), bytes.end()}}, from);
   }
 
-  void advance(Duration duration) {
-    now_.monotonic += duration;
-    const int64_t nanoseconds = int64_t{now_.wall.nanoseconds} + duration.count();
-    now_.wall.seconds += nanoseconds / 1'000'000'000;
-    now_.wall.nanoseconds = static_cast<uint32_t>(nanoseconds % 1'000'000'000);
-  }
-
   // Runs every timer at its time, or, where there have been many, at the end: as on a machine that slept.
   // What is sent meanwhile is delivered at once, or lost.
   void pass(Duration duration, bool lossy) {
@@ -286,7 +243,7 @@ class World {
         if (due && wakeups_ < wakeup_limit_) next = std::min(next, *due);
       }
       ++wakeups_;
-      if (next > now_.monotonic) advance(next - now_.monotonic);
+      if (next > now_.monotonic) fuzz::advance(now_, next - now_.monotonic);
       for (Side& side : sides_) {
         side.node().handle_timeout(now_);
         VPN_CHECK(!side.node().poll_timeout() || *side.node().poll_timeout() > now_.monotonic);
