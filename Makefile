@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench-core check format tidy install uninstall deb test-deb clean
+.PHONY: help build lab-up lab-down test readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench-core check format tidy install uninstall deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,9 @@ lab-down: ## (sudo) take the lab down; nothing is left
 
 test: ## (sudo) unit tests, checks, scenarios, fuzz smoke: one line a part and a total
 	@ci/test
+
+readme: build ## (sudo) run the blocks of README.md, in order
+	@ci/readme-blocks
 
 scenarios: build ## (sudo) the scenario suite alone
 	@ci/scenarios
