@@ -1,6 +1,6 @@
 """What happens by time, volume and silence: rekeying, keepalives, erasure, clocks, restarts."""
 import pytest
-from vpnlab import Impairment, World
+from vpnlab import Drop, Impairment, Keypair, Node, World, packets
 from worlds import count, deliveries, happened, two_nodes
 
 pytestmark = pytest.mark.sim
@@ -131,3 +131,44 @@ def test_nobody_there_gives_up_after_90_s_and_begins_anew_with_the_next_packet()
     packet = world.send("alice", "bob")
     world.run_for(5)
     assert deliveries(world, [lost, packet]) == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.req("M4.2", "S2", "S7")
+def test_nonces_are_unique_over_a_million_packets_and_many_rekeyings() -> None:
+    """Only handshakes reach the other node; nonces are told by key (the receiver's index) and counter."""
+    alice, bob = Keypair(), Keypair()
+    sender, receiver = Node(alice), Node(bob, seed=2)
+    peer = sender.add_peer(bob.public, allowed_ips=["10.77.0.2/32"], endpoint="192.0.2.2:2")
+    receiver.add_peer(alice.public, allowed_ips=["10.77.0.1/32"])
+    sender.set_rekey_limits(peer, after_messages=50_000)
+    packet, now = packets.udp("10.77.0.1", "10.77.0.2"), 1.0
+    last: dict[bytes, int] = {}
+    sent = 0
+
+    def exchange() -> None:
+        while transmit := sender.poll_transmit(now):
+            note(transmit.datagram)
+            receiver.receive_datagram("192.0.2.1:1", transmit.datagram, now)
+        while transmit := receiver.poll_transmit(now):
+            sender.receive_datagram("192.0.2.2:2", transmit.datagram, now)
+
+    def note(datagram: bytes) -> None:
+        nonlocal sent
+        if datagram[0] == 4:
+            counter = int.from_bytes(datagram[8:16], "little")
+            assert counter > last.get(datagram[4:8], -1), "counters of one key only grow"
+            last[datagram[4:8]] = counter
+            sent += 1
+
+    while sent < 1_000_000:
+        result = sender.send_packet(packet, now)
+        assert not isinstance(result, Drop)
+        if result is not None:
+            note(result.datagram)
+        if sent % 10_000 < 2:
+            now += 1
+            sender.handle_timeout(now)
+            for _ in range(3):
+                exchange()
+    assert len(last) >= 15, "it was rekeyed again and again"

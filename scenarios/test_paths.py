@@ -1,0 +1,123 @@
+"""Paths between real daemons: through NATs and several hops, over links that flap, to ends that move.
+
+On the lab alone, because what is tried is the kernel's work too: address translation, routes, a tunnel's packets within a tunnel.
+test_roaming.py and test_weather.py hold the protocol to the same in virtual time. Not here: a wall clock stepped back a day or
+forward a year (test_time.py, virtual), for a machine's clock belongs to all that runs on it.
+"""
+import pathlib
+import time
+from collections.abc import Callable
+
+import pytest
+from two_worlds import Tunnel, answers_within
+from vpnlab import Lab, pcapng
+
+HERE = pathlib.Path(__file__).parent
+DEADLINE = 30.0
+
+
+def answers(lab: Lab, sender: str, address: str, attempts: int = 40) -> bool:
+    """Whether one ping out of so many, a second apart at most, is answered."""
+    return any(lab.host(sender).ping(address, count=1, deadline=1) == 1 for _ in range(attempts))
+
+
+def session_age(lab: Lab, host: str) -> float:
+    """Seconds since the handshake, as the daemon tells."""
+    (peer,) = lab.host(host).daemon().peers().values()
+    return max(float(line.split()[2]) for line in peer["session"])
+
+
+@pytest.mark.lab
+@pytest.mark.req("N1", "M2.3")
+def test_two_hosts_behind_one_nat(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(str(HERE / "one-nat.toml"))
+    assert lab.host("one").ping("10.77.0.1", count=3) == 3
+    assert lab.host("other").ping("10.77.0.1", count=3) == 3
+    assert lab.host("server").ping("10.77.0.2", count=3) == 3
+    assert lab.host("server").ping("10.77.0.3", count=3) == 3
+    ports = {peer["endpoint"][0] for peer in lab.host("server").daemon().peers().values()}
+    assert len(ports) == 2, "one address, two ports"
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.req("M2.3")
+@pytest.mark.parametrize("keepalive, arrives", [(0, False), (1, True)], ids=["without-keepalive", "with-keepalive"])
+def test_a_nat_forgets_after_three_seconds(make_lab: Callable[..., Lab], keepalive: int, arrives: bool) -> None:
+    lab = make_lab(str(HERE / "one-nat.toml"), settings={"udp_timeout": "3s", "keepalive": str(keepalive), "nat": "restricted"})
+    assert lab.host("one").ping("10.77.0.1", count=2) == 2
+    before = lab.host("one").daemon().counters()["sent_datagrams"]
+    end = time.monotonic() + DEADLINE
+    while session_age(lab, "one") < 6:  # and with it the NAT's silence, three seconds and more
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert (lab.host("one").daemon().counters()["sent_datagrams"] > before) == arrives, "the keepalives are what keeps it open"
+    assert (lab.host("server").ping("10.77.0.2", count=1, deadline=2) == 1) == arrives
+
+
+@pytest.mark.lab
+@pytest.mark.req("M2.3", "S5")
+def test_a_nat_that_gets_another_address_costs_nothing_once_the_inside_speaks(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(str(HERE / "one-nat.toml"))
+    assert lab.host("one").ping("10.77.0.1", count=2) == 2
+    lab.host("home").run("sh", "-c", "ip address del 203.0.113.1/24 dev uplink && ip address add 203.0.113.77/24 dev uplink")
+    assert answers(lab, "one", "10.77.0.1")
+    assert any(peer["endpoint"][0].startswith("203.0.113.77:") for peer in lab.host("server").daemon().peers().values() if "endpoint" in peer)
+    assert lab.host("server").ping("10.77.0.2", count=2) == 2
+
+
+@pytest.mark.lab
+@pytest.mark.req("M2.3", "S5")
+@pytest.mark.parametrize("mover, addresses", [("left", ["192.0.2.11"]), ("right", ["192.0.2.12"]), ("both", ["192.0.2.11", "192.0.2.12"])])
+def test_the_tunnel_follows_whoever_moves_and_speaks(pair: Lab, mover: str, addresses: list[str]) -> None:
+    old = {"left": "192.0.2.1", "right": "192.0.2.2"}
+    assert pair.host("left").ping("10.77.0.2", count=2) == 2
+    for host, address in zip(["left", "right"] if mover == "both" else [mover], addresses):
+        pair.host(host).run("sh", "-c", f"ip address del {old[host]}/24 dev wan; ip address add {address}/24 dev wan")
+        # The mover speaks first: nobody else knows where it is.
+        assert answers(pair, host, "10.77.0.2" if host == "left" else "10.77.0.1")
+    assert pair.host("right").ping("10.77.0.1", count=2) == 2 and pair.host("left").ping("10.77.0.2", count=2) == 2
+    for host, other in (("left", "right"), ("right", "left")):
+        (peer,) = pair.host(other).daemon().peers().values()
+        moved = dict(zip(["left", "right"] if mover == "both" else [mover], addresses)).get(host, old[host])
+        assert peer["endpoint"][0].startswith(f"{moved}:")
+
+
+@pytest.mark.lab
+@pytest.mark.req("N4", "M4.4")
+def test_three_hops_deep(make_lab: Callable[..., Lab], tmp_path: pathlib.Path) -> None:
+    lab = make_lab(str(HERE / "three-hops.toml"))
+    with lab.host("client").capture(tmp_path / "client.pcapng") as capture:
+        assert answers(lab, "client", "10.1.0.2")
+        assert lab.host("client").ping("10.1.0.2", count=3) == 3
+    packets = list(capture.packets())
+
+    def partners(interface: str) -> set[str]:
+        found = (pcapng.udp_of(packet.ip) for packet in packets if packet.interface == interface and packet.outgoing)
+        return {udp.destination for udp in found if udp}
+
+    assert partners("link1") == {"198.51.100.2:51820"}, "the first hop is all that the client's network sees"
+    assert partners("wg0") == {"203.0.113.2:51821"} and partners("wg1") == {"198.18.0.2:51822"}
+    web = lab.host("web").run("ip", "-s", "-json", "link", "show", "dev", "last").stdout
+    assert '"packets":0' not in web.replace(" ", "")
+
+
+@pytest.mark.req("S5", "M2.4")
+def test_a_link_that_flaps(tunnel: Tunnel) -> None:
+    assert tunnel.exchange("left", 1) == 1
+    for _ in range(10):
+        tunnel.plug(False)
+        tunnel.plug(True)
+    assert answers_within(tunnel, "left", attempts=10)
+    assert tunnel.exchange("right", 3) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.req("S5", "M2.4")
+def test_a_black_hole_of_5_s_with_2_s_of_light(tunnel: Tunnel) -> None:
+    assert tunnel.exchange("left", 1) == 1
+    for _ in range(2):
+        tunnel.plug(False)
+        assert tunnel.exchange("left", 5) == 0, "five seconds"
+        tunnel.plug(True)
+        assert tunnel.exchange("left", 2) >= 1, "the session outlives the gap"
