@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench-core check format tidy install uninstall deb test-deb clean
+.PHONY: help build lab-up lab-down test readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,10 @@ fuzz-msan: ## the targets that MemorySanitizer can judge; the other corpora unde
 
 mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each within FUZZ_SECONDS
 	@ci/mutants --seconds $(FUZZ_SECONDS)
+
+bench: build ## (sudo) ours and other VPNs side by side, cost curves, ciphers alone: build-logs/bench.{json,svg} and more
+	@ci/build dev --target vpn_bench_plaintext
+	@ci/bench
 
 bench-core: ## ciphers, handshakes, replay check, look-ups, memory, a hub of 10,000 peers
 	@ci/build dev --target vpn_crypto_bench vpn_core_bench vpn_sim_bench

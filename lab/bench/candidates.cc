@@ -25,8 +25,8 @@ const std::vector<Candidate>& all_candidates() {
        "apt-get install openvpn, or ci/install-deps --bench", "", ""},
       {"fastd", CandidateKind::kFastd, "salsa2012+umac", "fastd", kFastdPackage, "", "salsa2012+umac"},
       {"fastd-null", CandidateKind::kFastd, "no encryption", "fastd", kFastdPackage, "", "null"},
-      {"kernel", CandidateKind::kWireguard, "the kernel's WireGuard; its CPU and memory are no process's", "", "",
-       "kernel", ""},
+      {"kernel", CandidateKind::kWireguard, "the kernel's WireGuard; its CPU and memory are no process's", "",
+       "", "kernel", ""},
   };
   return all;
 }

@@ -51,7 +51,8 @@ int wait_for(pid_t child) {
   return status;
 }
 
-[[noreturn]] void become(std::vector<char*>& argv, const UniqueFd& input, int output, const UniqueFd& failed) {
+[[noreturn]] void become(std::vector<char*>& argv, const UniqueFd& input, int output,
+                         const UniqueFd& failed) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -60,7 +61,8 @@ int wait_for(pid_t child) {
   ::dup2(output, 1);
   ::dup2(output, 2);
   ::execvp(argv[0], argv.data());
-  const std::string problem = std::string(argv[0]) + ": " + std::strerror(errno);  // NOLINT(concurrency-mt-unsafe)
+  const std::string problem =
+      std::string(argv[0]) + ": " + std::strerror(errno);  // NOLINT(concurrency-mt-unsafe)
   (void)!::write(failed.get(), problem.data(), problem.size());
   ::_exit(127);
 }

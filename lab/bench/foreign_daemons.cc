@@ -51,8 +51,8 @@ Result<Certificate> make_certificate() {
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kCertificateSeconds);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kCertificateSeconds);
   X509_NAME* const name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("bench"), -1, -1,
-                             0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("bench"), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), name);
   if (X509_set_pubkey(certificate.get(), key.get()) != 1 ||
       X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0) {
@@ -82,7 +82,8 @@ std::string openvpn_configuration(size_t end, const Certificate& own, const Cert
       "peer-fingerprint {}\n<cert>\n{}</cert>\n<key>\n{}</key>\n"
       "tun-mtu {}\nmssfix 0\nfast-io\nsndbuf 1048576\nrcvbuf 1048576\ntxqueuelen 1000\ndisable-dco\nverb 1\n",
       kInterface, kTunnelAddresses[end], kTunnelAddresses[far], kLinkAddresses[end], kLinkAddresses[far],
-      end == 0 ? "tls-client" : "tls-server\ndh none", other.fingerprint, own.certificate, own.key, kTunnelMtu);
+      end == 0 ? "tls-client" : "tls-server\ndh none", other.fingerprint, own.certificate, own.key,
+      kTunnelMtu);
 }
 
 struct FastdKey {

@@ -10,8 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kMeasures = {"ping", "tcp1", "tcp4", "udp64", "udp1372"};
 
-constexpr Metric delay(std::string_view id, std::string_view measure, std::string_view title,
-                       bool in_table) {
+constexpr Metric delay(std::string_view id, std::string_view measure, std::string_view title, bool in_table) {
   return {id, measure, title, "ms", 3, false, true, in_table};
 }
 
@@ -64,7 +63,8 @@ Result<std::vector<std::string>> parse_measures(const std::string& text) {
   }
   std::vector<std::string> measures;
   for (const std::string_view one : kMeasures) {
-    if (named.empty() || std::find(named.begin(), named.end(), one) != named.end()) measures.emplace_back(one);
+    if (named.empty() || std::find(named.begin(), named.end(), one) != named.end())
+      measures.emplace_back(one);
   }
   return measures;
 }

@@ -29,9 +29,9 @@ namespace lab::bench {
 namespace {
 
 using Json = nlohmann::json;
+using std::chrono::milliseconds;
 using vpn::traffic::End;
 using vpn::traffic::SteadyClock;
-using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kTunnelStart{10};
 constexpr milliseconds kPoll{2};
@@ -81,8 +81,7 @@ class Measurer {
       if (measure == "ping") ping_idle();
       if (measure == "tcp1") tcp(1, "tcp1");
       if (measure == "tcp4") tcp(4, "tcp4");
-      if (measure == "udp64") udp(64, "udp64");
-      if (measure == "udp1372") udp(1372, "udp1372");
+      if (measure.starts_with("udp")) udp(std::stoul(measure.substr(3)), measure);
     }
   }
 
@@ -132,7 +131,8 @@ class Measurer {
     const auto deadline = SteadyClock::now() + kTunnelStart;
     while (netlink->index_of(name) == 0) {
       if (SteadyClock::now() > deadline) {
-        return fail(fmt::format("host {}", kHosts[end]), "the daemon made no interface " + name + " within ten seconds");
+        return fail(fmt::format("host {}", kHosts[end]),
+                    "the daemon made no interface " + name + " within ten seconds");
       }
       std::this_thread::sleep_for(kPoll);
     }
@@ -162,15 +162,17 @@ class Measurer {
           if (!with_ping) return;
           pinging = std::thread([&] {
             auto result = vpn::traffic::ping(
-                ends_[0], ends_[1], {.interval = kLoadedPingInterval, .duration = seconds(probe_.seconds * 0.9)});
+                ends_[0], ends_[1],
+                {.interval = kLoadedPingInterval, .duration = seconds(probe_.seconds * 0.9)});
             if (result) pings = std::move(*result);
           });
         },
         [&] { after = processor_seconds(probe_.daemons); }};
-    const auto result = vpn::traffic::measure_tcp(
-        ends_[0], ends_[1],
-        {.streams = streams, .warm_up = seconds(std::min(0.5, probe_.seconds / 2)), .window = seconds(probe_.seconds)},
-        hooks);
+    const auto result = vpn::traffic::measure_tcp(ends_[0], ends_[1],
+                                                  {.streams = streams,
+                                                   .warm_up = seconds(std::min(0.5, probe_.seconds / 2)),
+                                                   .window = seconds(probe_.seconds)},
+                                                  hooks);
     if (pinging.joinable()) pinging.join();
     if (!result) return say_failure(measure, result.error().to_string());
     say_found(measure + "_gbit", result->gbit_per_second());
@@ -190,13 +192,15 @@ class Measurer {
       return vpn::traffic::measure_udp(ends_[0], ends_[1], load);
     });
     if (!found) return say_failure(measure, found.error().to_string());
-    if (found->best.received_per_second == 0) return say_failure(measure, "more than 1 % was lost at every rate");
+    if (found->best.received_per_second == 0)
+      return say_failure(measure, "more than 1 % was lost at every rate");
     say_found(measure + "_pps", found->best.received_per_second);
     say_found(measure + "_loss", found->best.loss * 100);
   }
 
   void say_quantiles(const std::string& prefix, const std::vector<double>& round_trips_ms) {
-    for (const auto& [name, share] : {std::pair("_p50", 0.5), std::pair("_p90", 0.9), std::pair("_p99", 0.99)}) {
+    for (const auto& [name, share] :
+         {std::pair("_p50", 0.5), std::pair("_p90", 0.9), std::pair("_p99", 0.99)}) {
       if (const auto value = vpn::traffic::quantile(round_trips_ms, share)) say_found(prefix + name, *value);
     }
   }
@@ -205,7 +209,9 @@ class Measurer {
     const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     (void)!::write(out_, line.data(), line.size());
   }
-  void say_found(const std::string& metric, double value) const { say({{"metric", metric}, {"value", value}}); }
+  void say_found(const std::string& metric, double value) const {
+    say({{"metric", metric}, {"value", value}});
+  }
   void say_failure(const std::string& measure, const std::string& problem) const {
     say({{"failed", measure}, {"problem", problem}});
   }

@@ -18,10 +18,10 @@ struct Probe {
   std::array<std::string, 2> addresses;
   // Where the daemons only make it: an interface to be given the addresses, an MTU, and to be set up.
   std::string interface_to_set_up;
-  std::vector<pid_t> daemons;  // whose processor time and memory count
-  std::vector<std::string> measures;
-  double seconds = 3;     // of a TCP window
-  bool quick = false;     // shorter trials
+  std::vector<pid_t> daemons;         // whose processor time and memory count
+  std::vector<std::string> measures;  // those of metrics.h; of UDP, "udpN" with any payload of N bytes
+  double seconds = 3;                 // of a TCP window
+  bool quick = false;                 // shorter trials
 };
 
 // What the probe reports as it goes.

@@ -23,8 +23,12 @@ Json to_json(const Report& report, const CandidateReport& candidate) {
     if (comparison->of_wireguard_go) one["of_wireguard_go"] = *comparison->of_wireguard_go;
     metrics[std::string(metric.id)] = one;
   }
-  return {{"name", candidate.name},     {"about", candidate.about},   {"version", candidate.version},
-          {"installed", !candidate.absent}, {"engine", candidate.engine}, {"failures", candidate.failures},
+  return {{"name", candidate.name},
+          {"about", candidate.about},
+          {"version", candidate.version},
+          {"installed", !candidate.absent},
+          {"engine", candidate.engine},
+          {"failures", candidate.failures},
           {"metrics", metrics}};
 }
 

@@ -24,11 +24,11 @@ struct Machine {
 struct CandidateReport {
   std::string name;
   std::string about;
-  std::string version;                                // as the program tells it; empty: unknown
-  std::map<std::string, std::string> engine;          // what was in use: offloads, as the daemon tells them
-  std::map<std::string, std::vector<double>> samples; // by the metric's id; one a round
-  std::vector<std::string> failures;                  // what could not be measured and why, each once
-  bool absent = false;                                // not installed: `failures` says what to install
+  std::string version;                                 // as the program tells it; empty: unknown
+  std::map<std::string, std::string> engine;           // what was in use: offloads, as the daemon tells them
+  std::map<std::string, std::vector<double>> samples;  // by the metric's id; one a round
+  std::vector<std::string> failures;                   // what could not be measured and why, each once
+  bool absent = false;                                 // not installed: `failures` says what to install
 
   [[nodiscard]] std::optional<Spread> spread(std::string_view metric) const;
 };
@@ -36,9 +36,9 @@ struct CandidateReport {
 struct Report {
   std::string started;  // ISO 8601, UTC
   Machine machine;
-  std::string link;     // "veth, unimpaired", or its weather and engine
+  std::string link;  // "veth, unimpaired", or its weather and engine
   unsigned rounds = 0;
-  double seconds = 0;   // of each measured TCP window
+  double seconds = 0;  // of each measured TCP window
   std::vector<std::string> measures;
   std::vector<CandidateReport> candidates;
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lab/bench/candidates.h"
+#include "lab/bench/curve.h"
 #include "lab/bench/turn.h"
 #include "lab/topology/topology.h"
 
@@ -35,7 +36,8 @@ Report example() {
   report.rounds = 3;
   report.seconds = 3;
   report.measures = {"ping", "tcp1"};
-  report.candidates = {candidate("plain", {12, 10, 11}, {0.02}), candidate("vpn", {5.5, 6, 5}, {0.1, 0.12, 0.14}),
+  report.candidates = {candidate("plain", {12, 10, 11}, {0.02}),
+                       candidate("vpn", {5.5, 6, 5}, {0.1, 0.12, 0.14}),
                        candidate("wireguard-go", {2, 2.5, 1.5}, {0.4})};
   report.candidates.push_back(candidate("openvpn", {}, {}));
   report.candidates.back().failures = {"start: no ping came through"};
@@ -77,7 +79,8 @@ TEST(ReportTest, WhatWasNotMeasuredHasNoComparison) {
 TEST(ReportTest, TheTableHasALineACandidateAndTheFailures) {
   const std::string table = to_table(example());
   EXPECT_THAT(table, HasSubstr("TCP, 1 stream (Gbit/s)"));
-  EXPECT_THAT(table, HasSubstr("  vpn                  5.50            5.00–6.00      0.50×           2.75×\n"));
+  EXPECT_THAT(table,
+              HasSubstr("  vpn                  5.50            5.00–6.00      0.50×           2.75×\n"));
   EXPECT_THAT(table, HasSubstr("+0.100"));
   EXPECT_THAT(table, HasSubstr("Not measured\n  openvpn        start: no ping came through\n"));
   EXPECT_THAT(table, Not(HasSubstr("TCP, 4 streams")));
@@ -104,13 +107,38 @@ TEST(ReportTest, TheChartIsWellFormedAndEscapesText) {
   EXPECT_THAT(svg, HasSubstr("openvpn: start: no ping came through"));
 }
 
+CurveReport example_curve() {
+  CurveReport report;
+  report.title = "TCP by peers";
+  report.curve = report.x_title = "peers";
+  report.rounds = 2;
+  report.lines = {{"vpn", "ours", {{1, {4, 6}}, {10'000, {4.5, 5}}}, {"100: no ping"}}};
+  return report;
+}
+
+TEST(CurveTest, PointsAreSharesOfTheFirst) {
+  const Json json = Json::parse(to_json(example_curve()));
+  const Json& points = json["lines"][0]["points"];
+  EXPECT_DOUBLE_EQ(points[0]["median"].get<double>(), 5);
+  EXPECT_DOUBLE_EQ(points[1]["of_first"].get<double>(), 0.95);
+  EXPECT_THAT(to_table(example_curve()), HasSubstr("   10000      4.750      4.500–5.000        0.95×\n"));
+  EXPECT_THAT(to_table(example_curve()), HasSubstr("not measured: 100: no ping"));
+}
+
+TEST(CurveTest, TheChartHasALineThroughItsPoints) {
+  const std::string svg = to_svg(example_curve());
+  EXPECT_THAT(svg, HasSubstr("<polyline points=\"70.0,120.0 640.0,132.5 \""));
+  EXPECT_TRUE(svg.ends_with("</svg>\n"));
+}
+
 TEST(ListsTest, UnknownNamesAreRefusedWithTheKnownOnes) {
   const auto measures = parse_measures("tcp1,tcp9");
   ASSERT_FALSE(measures);
   EXPECT_THAT(measures.error().to_string(), HasSubstr("'tcp9' is no measure; remedy: use some of ping,tcp1"));
   const auto candidates = parse_candidates("vpn,tinc");
   ASSERT_FALSE(candidates);
-  EXPECT_THAT(candidates.error().to_string(), HasSubstr("'tinc' is no candidate; remedy: use some of plain,"));
+  EXPECT_THAT(candidates.error().to_string(),
+              HasSubstr("'tinc' is no candidate; remedy: use some of plain,"));
 }
 
 TEST(ListsTest, OrderIsOursAndEmptyMeansAll) {
@@ -122,14 +150,17 @@ TEST(ListsTest, OrderIsOursAndEmptyMeansAll) {
 
 TEST(ListsTest, EveryMetricBelongsToAMeasure) {
   for (const Metric& one : all_metrics()) {
-    EXPECT_NE(std::find(all_measures().begin(), all_measures().end(), one.measure), all_measures().end()) << one.id;
+    EXPECT_NE(std::find(all_measures().begin(), all_measures().end(), one.measure), all_measures().end())
+        << one.id;
   }
 }
 
 TEST(TopologyTest, OfEveryCandidateIsSound) {
   for (const Candidate& one : all_candidates()) {
     for (const std::string weather : {"", "delay=10ms loss=1%"}) {
-      const ParsedTopology parsed = parse_topology(topology_text(one, weather), "bench");
+      TurnOptions turn;
+      turn.weather = weather;
+      const ParsedTopology parsed = parse_topology(topology_text(one, turn), "bench");
       for (const Error& problem : parsed.problems) ADD_FAILURE() << one.name << ": " << problem.to_string();
       EXPECT_EQ(parsed.topology.tunnels.size(), one.kind == CandidateKind::kWireguard ? 1U : 0U);
       EXPECT_EQ(parsed.topology.links[0].engine, weather.empty() ? Engine::kVeth : Engine::kAuto);

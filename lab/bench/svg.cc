@@ -34,7 +34,8 @@ std::string bar_of(const Report& report, const CandidateReport& candidate, const
   const double middle = y + kBarHeight / 2;
   const auto at = [&](double value) { return left + (longest > 0 ? value / longest * kBarColumn : 0); };
   std::string label = fmt::format("{:.{}f}", spread.median, metric.decimals);
-  if (comparison->of_wireguard_go) label += fmt::format("  {:.2f}× wireguard-go", *comparison->of_wireguard_go);
+  if (comparison->of_wireguard_go)
+    label += fmt::format("  {:.2f}× wireguard-go", *comparison->of_wireguard_go);
   return svg_text(left - 8, y + 11, "name", candidate.name, "end") +
          svg_rect(left, y, at(spread.median) - left, kBarHeight,
                   candidate.name.starts_with("vpn") ? "ours" : "bar") +
@@ -65,9 +66,12 @@ std::string escape_xml(std::string_view text) {
 std::string svg_document(double width, double height, const std::string& body) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "height=\"{1:.0f}\">\n<style>text{{font:12px sans-serif;fill:#222}} .title{{font-weight:bold;font-size:14px}} "
-      ".note{{fill:#666}} .bar{{fill:#9db4c8}} .ours{{fill:#2f7d4f}} .whisker{{stroke:#222;stroke-width:1.5}} "
-      ".axis{{stroke:#bbb}} .curve{{fill:none;stroke:#2f7d4f;stroke-width:2}} .band{{fill:#2f7d4f;opacity:0.15}}"
+      "height=\"{1:.0f}\">\n<style>text{{font:12px sans-serif;fill:#222}} "
+      ".title{{font-weight:bold;font-size:14px}} "
+      ".note{{fill:#666}} .bar{{fill:#9db4c8}} .ours{{fill:#2f7d4f}} "
+      ".whisker{{stroke:#222;stroke-width:1.5}} "
+      ".axis{{stroke:#bbb}} .curve{{fill:none;stroke:#2f7d4f;stroke-width:2}} "
+      ".second{{stroke:#b5651d}}"
       "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{2}</svg>\n",
       width, height, body);
 }
@@ -91,18 +95,18 @@ std::string svg_line(double x1, double y1, double x2, double y2, std::string_vie
 std::string to_svg(const Report& report) {
   double y = kMargin + 10;
   std::string body = svg_text(kMargin, y, "title", "VPNs side by side on one link, in one run");
-  body += svg_text(kMargin, y + 18, "note",
-                   fmt::format("{}, {} cores, Linux {}; {}; {} rounds; {}", report.machine.processor,
-                               report.machine.cores, report.machine.kernel, report.link, report.rounds,
-                               report.started));
+  body += svg_text(
+      kMargin, y + 18, "note",
+      fmt::format("{}, {} cores, Linux {}; {}; {} rounds; {}", report.machine.processor, report.machine.cores,
+                  report.machine.kernel, report.link, report.rounds, report.started));
   y += 18;
   for (const Metric& metric : all_metrics()) {
     const double longest = longest_of(report, metric);
     if (!metric.in_table || longest <= 0) continue;
     y += kPanelGap;
-    body += svg_text(kMargin, y, "title",
-                     fmt::format("{}, {}{}", metric.title, metric.unit,
-                                 metric.more_is_better ? "" : " (less is better)"));
+    body += svg_text(
+        kMargin, y, "title",
+        fmt::format("{}, {}{}", metric.title, metric.unit, metric.more_is_better ? "" : " (less is better)"));
     y += 10;
     for (const CandidateReport& candidate : report.candidates) {
       const std::string bar = bar_of(report, candidate, metric, y, longest);

@@ -10,7 +10,7 @@ namespace lab::bench {
 [[nodiscard]] std::string escape_xml(std::string_view text);
 
 // A whole document with a white ground and the styles "title", "note", "name", "value", "bar", "ours",
-// "whisker", "axis".
+// "whisker", "axis", "curve", "second".
 [[nodiscard]] std::string svg_document(double width, double height, const std::string& body);
 [[nodiscard]] std::string svg_text(double x, double y, std::string_view style, std::string_view text,
                                    std::string_view anchor = "start");

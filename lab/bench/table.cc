@@ -52,7 +52,8 @@ std::string joined(const std::map<std::string, std::string>& engine) {
 std::string to_table(const Report& report) {
   const Machine& machine = report.machine;
   std::string text = fmt::format(
-      "{}, {} cores, Linux {}; load before: {:.2f}\nlink: {}; {} rounds, {} s a TCP window; both ends share the cores\n",
+      "{}, {} cores, Linux {}; load before: {:.2f}\nlink: {}; {} rounds, {} s a TCP window; both ends share "
+      "the cores\n",
       machine.processor, machine.cores, machine.kernel, machine.load_before, report.link, report.rounds,
       report.seconds);
   for (const CandidateReport& candidate : report.candidates) {

@@ -1,6 +1,7 @@
 #include "lab/bench/turn.h"
 
 #include <fmt/format.h>
+#include <sodium.h>
 
 #include <algorithm>
 
@@ -43,6 +44,28 @@ Result<void> set_cipher(const Lab& lab, const Candidate& candidate) {
   return {};
 }
 
+// Adds peers with keys of chance and an address each, a thousand a request.
+Result<void> add_silent_peers(const Lab& lab, size_t count) {
+  constexpr size_t kARequest = 1000;
+  for (const std::string_view host : kHosts) {
+    const std::string socket = control_socket(lab.state(), std::string(host), kInterface);
+    for (size_t done = 0; done < count;) {
+      vpn::config::DeviceChange change;
+      for (; done < count && change.peers.size() < kARequest; ++done) {
+        vpn::PublicKey key;
+        randombytes_buf(key.bytes.data(), key.bytes.size());
+        vpn::config::PeerChange peer(key);
+        const auto address =
+            vpn::IpAddress::ipv4(10, 100, static_cast<uint8_t>(done >> 8), static_cast<uint8_t>(done));
+        peer.allowed_ips.push_back({vpn::IpPrefix{address, 32}, false});
+        change.peers.push_back(std::move(peer));
+      }
+      if (auto set = set_device(socket, change); !set) return set;
+    }
+  }
+  return {};
+}
+
 void note_engine(const Lab& lab, const Candidate& candidate, CandidateReport& report) {
   if (candidate.program != "vpn" && candidate.name != "plaintext") return;
   const auto device = get_device(control_socket(lab.state(), "left", kInterface));
@@ -54,8 +77,8 @@ void note_engine(const Lab& lab, const Candidate& candidate, CandidateReport& re
 
 // Starts daemons that the lab knows nothing about; returns their interface.
 Result<std::string> start_foreign(const Lab& lab, const Candidate& candidate) {
-  const auto pair = candidate.kind == CandidateKind::kOpenvpn ? openvpn_pair()
-                                                             : fastd_pair(std::string(candidate.detail));
+  const auto pair =
+      candidate.kind == CandidateKind::kOpenvpn ? openvpn_pair() : fastd_pair(std::string(candidate.detail));
   if (!pair) return fail(pair.error());
   for (size_t end = 0; end < 2; ++end) {
     const std::string host(kHosts[end]);
@@ -81,7 +104,7 @@ std::string last_words(const Lab& lab, const Candidate& candidate) {
 }
 
 Result<Lab> bring_up(const Candidate& candidate, const TurnOptions& options) {
-  auto parsed = parse_topology(topology_text(candidate, options.weather), "bench");
+  auto parsed = parse_topology(topology_text(candidate, options), "bench");
   if (!parsed.problems.empty()) return fail(parsed.problems.front());
   return Lab::up(std::move(parsed.topology), {options.lab, options.seed});
 }
@@ -89,6 +112,7 @@ Result<Lab> bring_up(const Candidate& candidate, const TurnOptions& options) {
 Result<Probe> prepare_probe(const Lab& lab, const Candidate& candidate, const TurnOptions& options) {
   Probe probe;
   if (auto set = set_cipher(lab, candidate); !set) return fail(set.error());
+  if (auto added = add_silent_peers(lab, options.further_peers); !added) return fail(added.error());
   if (candidate.kind == CandidateKind::kOpenvpn || candidate.kind == CandidateKind::kFastd) {
     auto interface = start_foreign(lab, candidate);
     if (!interface) return fail(interface.error());
@@ -110,18 +134,19 @@ Result<Probe> prepare_probe(const Lab& lab, const Candidate& candidate, const Tu
 
 }  // namespace
 
-std::string topology_text(const Candidate& candidate, const std::string& weather) {
+std::string topology_text(const Candidate& candidate, const TurnOptions& options) {
+  const std::string& weather = options.weather;
   std::string text = fmt::format(
       "about = \"A link to measure on\"\n[[host]]\nname = \"left\"\n[[host]]\nname = \"right\"\n"
       "[[link]]\nname = \"wan\"\nends = [\"left\", \"right\"]\n"
       "address = {{ left = \"{}/24\", right = \"{}/24\" }}\nmtu = {}\n{}",
-      kLinkAddresses[0], kLinkAddresses[1], kLinkMtu,
+      kLinkAddresses[0], kLinkAddresses[1], options.jumbo ? kJumboLinkMtu : kLinkMtu,
       weather.empty() ? "engine = \"veth\"\n" : fmt::format("impair = \"{}\"\n", weather));
   if (candidate.kind == CandidateKind::kWireguard) {
     text += fmt::format(
         "[[tunnel]]\nname = \"wg0\"\nkind = \"{}\"\nmesh = [\"left\", \"right\"]\nsubnet = \"10.77.0.0/24\"\n"
         "port = 51820\nmtu = {}\n",
-        candidate.tunnel_kind, kTunnelMtu);
+        candidate.tunnel_kind, options.jumbo ? kJumboTunnelMtu : kTunnelMtu);
     if (candidate.tunnel_kind == "command") {
       text += fmt::format("command = [\"{}\", \"{{interface}}\"]\n", candidate.program);
     }
@@ -137,12 +162,13 @@ void run_turn(const Candidate& candidate, const TurnOptions& options, CandidateR
   const auto probe = prepare_probe(*lab, candidate, options);
   if (probe) {
     note_engine(*lab, candidate, report);
-    run_probe(*probe, {begins,
-                       [&](const std::string& metric, double value) { report.samples[metric].push_back(value); },
-                       [&](const std::string& measure, const std::string& problem) {
-                         note_failure(report, fmt::format("{}: {}{}", measure, problem,
-                                                          measure == "start" ? last_words(*lab, candidate) : ""));
-                       }});
+    run_probe(
+        *probe,
+        {begins, [&](const std::string& metric, double value) { report.samples[metric].push_back(value); },
+         [&](const std::string& measure, const std::string& problem) {
+           note_failure(report, fmt::format("{}: {}{}", measure, problem,
+                                            measure == "start" ? last_words(*lab, candidate) : ""));
+         }});
   } else {
     note_failure(report, probe.error().to_string());
   }

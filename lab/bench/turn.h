@@ -18,10 +18,13 @@ struct TurnOptions {
   std::vector<std::string> measures;
   double seconds = 3;
   bool quick = false;
+  // Peers that both daemons of `vpn` know besides each other, and that never speak.
+  size_t further_peers = 0;
+  bool jumbo = false;  // inner packets of up to 9000 bytes, over a link that carries them whole
 };
 
 // The topology of a turn, as `lab check` would read it.
-[[nodiscard]] std::string topology_text(const Candidate& candidate, const std::string& weather);
+[[nodiscard]] std::string topology_text(const Candidate& candidate, const TurnOptions& options);
 
 // Adds what was measured, or why not, to the candidate's report. Nothing of the lab is left.
 void run_turn(const Candidate& candidate, const TurnOptions& options, CandidateReport& report,

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "lab/bench/bench.h"
+#include "lab/bench/curve.h"
 #include "lab/cli/verbs.h"
 #include "lab/kernel/namespaces.h"
 
@@ -34,13 +35,8 @@ Result<void> claim(const std::string& file) {
   return file.empty() ? Result<void>() : write_file(file, "");
 }
 
-}  // namespace
-
-int bench(const BenchArguments& arguments) {
-  for (const std::string* const file : {&arguments.json_file, &arguments.svg_file}) {
-    if (auto claimed = claim(*file); !claimed) return complain(claimed.error());
-  }
-  const auto report = bench::run(arguments.options, show_progress);
+template <typename Report>
+int finish(const Result<Report>& report, const BenchArguments& arguments) {
   if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\x1b[K");
   if (!report) return complain(report.error());
   fmt::print("{}", to_table(*report));
@@ -51,6 +47,18 @@ int bench(const BenchArguments& arguments) {
     if (auto done = write_file(arguments.svg_file, to_svg(*report)); !done) return complain(done.error());
   }
   return 0;
+}
+
+}  // namespace
+
+int bench(const BenchArguments& arguments) {
+  for (const std::string* const file : {&arguments.json_file, &arguments.svg_file}) {
+    if (auto claimed = claim(*file); !claimed) return complain(claimed.error());
+  }
+  if (!arguments.curve.empty()) {
+    return finish(bench::run_curve(arguments.curve, arguments.options, show_progress), arguments);
+  }
+  return finish(bench::run(arguments.options, show_progress), arguments);
 }
 
 }  // namespace lab::cli

@@ -38,6 +38,7 @@ struct BenchArguments {
   bench::Options options;
   std::string json_file;  // empty: none
   std::string svg_file;   // empty: none
+  std::string curve;      // empty: candidates side by side
 };
 
 int up(const UpArguments& arguments);

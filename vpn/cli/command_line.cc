@@ -42,6 +42,7 @@ std::unique_ptr<CLI::App> make_app(Action& chosen) {
   add_pubkey_verb(*app, chosen);
   add_genpsk_verb(*app, chosen);
   add_check_verb(*app, chosen);
+  add_bench_verb(*app, chosen);
   add_completions_verb(*app, chosen);
   return app;
 }

@@ -44,6 +44,7 @@ void add_watch_verb(CLI::App& app, Action& chosen);
 void add_invite_verb(CLI::App& app, Action& chosen);
 void add_completions_verb(CLI::App& app, Action& chosen);
 void add_cleanup_verb(CLI::App& app, Action& chosen);
+void add_bench_verb(CLI::App& app, Action& chosen);
 // daemon, up, down, reload.
 void add_daemon_verbs(CLI::App& app, Action& chosen);
 

@@ -16,7 +16,8 @@ using Duration = std::chrono::nanoseconds;
 using SteadyClock = std::chrono::steady_clock;
 
 struct End {
-  int network = -1;  // a descriptor of the namespace (/proc/PID/ns/net); the caller keeps it; -1: where we are
+  int network =
+      -1;  // a descriptor of the namespace (/proc/PID/ns/net); the caller keeps it; -1: where we are
   IpAddress address;
 };
 

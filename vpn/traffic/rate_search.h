@@ -29,7 +29,7 @@ struct RateSearch {
 };
 
 struct LosslessRate {
-  RateTrial best;               // of the highest rate that passed; zeros where none did
+  RateTrial best;                  // of the highest rate that passed; zeros where none did
   bool limited_by_sender = false;  // the path may carry more than the sender can offer
   unsigned trials = 0;
 };

@@ -46,8 +46,8 @@ Result<io::UniqueFd, Error> connect_to(const End& from, const UdpAddress& to,
   if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) return socket;
   if (errno != EINPROGRESS) return fail(system_error(from, "connecting to " + to.to_string()));
   if (!wait_for(socket->get(), POLLOUT, deadline)) {
-    return fail(Error{from.address.to_string(), 0, "", "no TCP connection to " + to.to_string() + " in time",
-                      ""});
+    return fail(
+        Error{from.address.to_string(), 0, "", "no TCP connection to " + to.to_string() + " in time", ""});
   }
   int problem = 0;
   socklen_t size = sizeof problem;
@@ -92,8 +92,8 @@ void serve(const std::vector<io::UniqueFd>& sockets, uint32_t events, const std:
   }
   std::vector<epoll_event> ready(sockets.size());
   while (!stop.load(std::memory_order_relaxed)) {
-    const int count = ::epoll_wait(poll.get(), ready.data(), static_cast<int>(ready.size()),
-                                   kLookMilliseconds);
+    const int count =
+        ::epoll_wait(poll.get(), ready.data(), static_cast<int>(ready.size()), kLookMilliseconds);
     for (int index = 0; index < count; ++index) work(ready[static_cast<size_t>(index)].data.fd);
   }
 }

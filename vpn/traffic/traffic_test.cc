@@ -34,8 +34,8 @@ TEST(TrafficTest, TcpToAnAddressThatIsNotOursSaysSo) {
 }
 
 TEST(TrafficTest, UdpOffersTheRateItIsToldAndCountsWhatArrives) {
-  const auto trial =
-      measure_udp(kHere, kHere, {.payload_bytes = 64, .packets_per_second = 2000, .duration = milliseconds(100)});
+  const auto trial = measure_udp(
+      kHere, kHere, {.payload_bytes = 64, .packets_per_second = 2000, .duration = milliseconds(100)});
   ASSERT_TRUE(trial) << trial.error().to_string();
   EXPECT_GT(trial->offered_per_second, 0);
   EXPECT_LE(trial->offered_per_second, 2100);

@@ -12,7 +12,7 @@ _vpn() {
   COMPREPLY=()
   case $verb in
     '')
-      COMPREPLY=($(compgen -W 'daemon up down reload show watch invite cleanup genkey pubkey genpsk check completions -h --help --version' -- "$cur"))
+      COMPREPLY=($(compgen -W 'daemon up down reload show watch invite cleanup genkey pubkey genpsk check bench completions -h --help --version' -- "$cur"))
       ;;
     daemon)
       case $prev in
@@ -100,6 +100,12 @@ _vpn() {
       esac
       COMPREPLY=($(compgen -W '-h --help' -- "$cur"))
       [[ $cur == -* ]] || { compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")); }
+      ;;
+    bench)
+      case $prev in
+        --seconds) return ;;
+      esac
+      COMPREPLY=($(compgen -W '-h --help --json --crypto-only --seconds' -- "$cur"))
       ;;
     completions)
       case $prev in

@@ -20,6 +20,7 @@ complete -c vpn -n __fish_use_subcommand -a genkey -d 'Make a private key and pr
 complete -c vpn -n __fish_use_subcommand -a pubkey -d 'Read a private key from standard input and print its public key'
 complete -c vpn -n __fish_use_subcommand -a genpsk -d 'Make a preshared key and print it in base64'
 complete -c vpn -n __fish_use_subcommand -a check -d 'Say everything that is wrong with a configuration file'
+complete -c vpn -n __fish_use_subcommand -a bench -d 'Measure what this machine can do'
 complete -c vpn -n __fish_use_subcommand -a completions -d 'Print the completions for a shell'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from daemon' -s i -l interface -x -a '(__vpn_interfaces)' -d 'Start bare, to be configured over the control socket'
@@ -67,5 +68,9 @@ complete -c vpn -n '__fish_seen_subcommand_from pubkey' -s h -l help -d 'Show th
 complete -c vpn -n '__fish_seen_subcommand_from genpsk' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from check' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from check' -F
+complete -c vpn -n '__fish_seen_subcommand_from bench' -s h -l help -d 'Show this help and end'
+complete -c vpn -n '__fish_seen_subcommand_from bench' -l json -d 'Print JSON'
+complete -c vpn -n '__fish_seen_subcommand_from bench' -l crypto-only -d 'Measure the ciphers alone; needs no privilege'
+complete -c vpn -n '__fish_seen_subcommand_from bench' -l seconds -x -d 'How long each TCP stream is measured'
 complete -c vpn -n '__fish_seen_subcommand_from completions' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from completions' -a 'bash zsh fish'
