@@ -1,4 +1,5 @@
-// `vpn bench`: its report, and the ciphers alone. What needs namespaces is tested by vpn/tests/test_vpn_bench.py.
+// `vpn bench`: its report, and the ciphers alone. What needs namespaces is tested by
+// vpn/tests/test_vpn_bench.py.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
