@@ -41,6 +41,7 @@ struct BenchArguments {
   std::string curve;      // empty: candidates side by side
 };
 
+// Each carries out the verb of its name, says on standard error what went wrong, and returns the exit status.
 int up(const UpArguments& arguments);
 int down(const std::string& name);
 int list();

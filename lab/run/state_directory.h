@@ -27,6 +27,7 @@ struct ProcessId {
   pid_t pid = 0;
   uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat
 
+  // Of a process that runs; nothing where none has the number.
   [[nodiscard]] static std::optional<ProcessId> of(pid_t pid);
   // Running, and not about to end.
   [[nodiscard]] bool is_alive() const;
@@ -38,6 +39,7 @@ class StateDirectory {
  public:
   explicit StateDirectory(std::string name) : name_(std::move(name)) {}
 
+  // The folder of all labs: $LAB_STATE, or root's, or the user's own (lab/README.md).
   [[nodiscard]] static std::string root();
   // All labs of this user, standing or left behind by a crash, sorted.
   [[nodiscard]] static std::vector<std::string> names();
@@ -45,6 +47,7 @@ class StateDirectory {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::string path() const { return root() + "/" + name_; }
   [[nodiscard]] std::string file(const std::string& relative) const { return path() + "/" + relative; }
+  // Whether the folder is there, be the lab standing or not.
   [[nodiscard]] bool exists() const;
   // Makes the directory; an Error where it stands already.
   [[nodiscard]] Result<void> create() const;
@@ -52,6 +55,7 @@ class StateDirectory {
   // Removes it with all that is in it, and the root where that was the last.
   [[nodiscard]] Result<void> remove() const;
 
+  // Notes which process keeps the lab.
   [[nodiscard]] Result<void> write_keeper(const ProcessId& keeper) const;
   // The last that was written, whether it runs or not.
   [[nodiscard]] std::optional<ProcessId> keeper() const;

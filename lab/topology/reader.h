@@ -16,6 +16,7 @@ class TopologyReader {
  public:
   TopologyReader(Reading& reading, Topology& topology) : reading_(reading), topology_(topology) {}
 
+  // Reads the whole document; what is wrong with it is reported to `reading`.
   void read(const toml::table& root);
 
  private:

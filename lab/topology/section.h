@@ -20,6 +20,7 @@ struct Reading {
   std::vector<Setting> parameters;
   std::vector<Error> problems;
 
+  // Adds a problem of that line.
   void report(int line, std::string what, std::string remedy);
 };
 
@@ -32,6 +33,7 @@ class Section {
   // The line of a key, or the section's where the key is absent.
   [[nodiscard]] int line_of(std::string_view key) const;
   [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
+  // Adds a problem of that key's line.
   void report(std::string_view key, std::string what, std::string remedy);
 
   // Each takes a value as text (numbers and booleans too), with every "$name" in it substituted.

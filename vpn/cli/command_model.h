@@ -34,6 +34,7 @@ struct ProgramModel {
   std::vector<VerbModel> verbs;
 };
 
+// The command line as it is parsed: manual, completions and help are made from the same model.
 [[nodiscard]] ProgramModel command_model();
 
 }  // namespace vpn::cli

@@ -7,6 +7,7 @@
 
 namespace vpn::cli {
 
+// The script that the shell reads, whole.
 [[nodiscard]] std::string bash_completions(const ProgramModel& program);
 [[nodiscard]] std::string zsh_completions(const ProgramModel& program);
 [[nodiscard]] std::string fish_completions(const ProgramModel& program);

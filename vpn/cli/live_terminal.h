@@ -23,6 +23,7 @@ class LiveTerminal {
   struct Size {
     size_t width = 80, height = 24;
   };
+  // In characters, as the terminal is now; 80 by 24 where it does not tell.
   [[nodiscard]] Size size() const noexcept;
 
   // Replaces the picture; what stays the same does not flicker. False when the terminal is gone.

@@ -52,6 +52,7 @@ class Invariants final : public Observer {
   Invariants& operator=(const Invariants&) = delete;
 
   [[nodiscard]] const std::vector<Violation>& violations() const noexcept { return violations_; }
+  // Adds a violation of the invariant with this name.
   void report(std::string_view invariant, std::string what);
 
   // From now on any transmission is `chatter`.

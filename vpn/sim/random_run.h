@@ -53,6 +53,8 @@ struct RunResult {
   uint64_t packets_delivered = 0;
 };
 
+// Runs the life that the seed chooses. The same seed gives the same log; `keep_log` keeps its lines beside
+// its hash.
 [[nodiscard]] RunResult random_run(uint64_t seed, const RunSelection& selection = {}, bool keep_log = false);
 
 // The fewest steps and packet decisions (that could be found by removing them in groups, then one by one)
