@@ -29,7 +29,8 @@ scenarios: build ## (sudo) the scenario suite alone
 	@ci/scenarios
 
 requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass
-	@mkdir -p build-logs && ci/scenarios -q --requirements build-logs/requirements.json && ci/requirements build-logs/requirements.json
+	@mkdir -p build-logs; ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \
+	ci/scenarios -q --requirements build-logs/requirements.json; ci/requirements build-logs/ctest.xml build-logs/requirements.json
 
 fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
 	@ci/build fuzz --target fuzz_targets

@@ -7,7 +7,7 @@ NOW = 1_700_000_000.0
 pytestmark = pytest.mark.sim
 
 
-@pytest.mark.req("M3.1")
+@pytest.mark.req("C6", "M3.1")
 def test_scripted_handshake_gives_both_ends_the_same_keys(alice: Keypair, bob: Keypair) -> None:
     initiator, responder = Initiator(alice, bob.public), Responder(bob)
     initiation = ok(initiator.initiate(NOW))

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.sim
 INNER = packets.udp("10.77.0.1", "10.77.0.2", b"once")
 
 
-@pytest.mark.req("M4.3")
+@pytest.mark.req("C6", "M4.3")
 def test_replayed_data_packet_is_dropped(meeting: Meeting) -> None:
     datagram = meeting.session.seal(INNER)
     assert meeting.receive(datagram) == INNER

@@ -3,7 +3,7 @@ import pytest
 from two_worlds import Tunnel, answers_within
 
 
-@pytest.mark.req("M1.2", "M2.3")
+@pytest.mark.req("C6", "M1.2", "M2.3", "N1")
 @pytest.mark.parametrize("sender", ["left", "right"])
 def test_either_end_reaches_the_other(tunnel: Tunnel, sender: str) -> None:
     assert tunnel.exchange(sender, 5) == 5
