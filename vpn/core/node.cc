@@ -94,7 +94,10 @@ Result<PeerId, NodeError> Node::Impl::add_peer(const PublicKey& key, crypto::Sui
   if (peers_.size() >= options_.max_peers) return fail(NodeError::kTooManyPeers);
   const PeerId id{next_peer_id_++};
   auto peer = std::make_unique<Peer>(id, key, suite);
-  peer->identity.pair_with(identity_ ? &*identity_ : nullptr);
+  {
+    const Aside aside(*this);  // nobody else knows the peer yet
+    peer->identity.pair_with(identity_ ? &*identity_ : nullptr);
+  }
   peers_by_key_.emplace(key, peer.get());
   peers_.emplace(id, std::move(peer));
   return id;
@@ -280,6 +283,11 @@ Node::~Node() = default;
 Node::Node(Node&&) noexcept = default;
 Node& Node::operator=(Node&&) noexcept = default;
 
+void Node::share(DataLock& lock, crypto::AeadSet handshake_aeads) {
+  impl_->handshake_aeads_ = std::move(handshake_aeads);
+  impl_->lock_ = &lock;
+}
+
 void Node::set_private_key(std::optional<Secret<32>> private_key, Now now) {
   impl_->set_private_key(std::move(private_key), now);
 }
@@ -438,6 +446,14 @@ std::optional<EphemeralKey> Node::poll_ephemeral_key() {
   EphemeralKey key = std::move(impl_->ephemeral_keys_.front());
   impl_->ephemeral_keys_.pop_front();
   return key;
+}
+
+bool Node::has_transmits() const noexcept {
+  return !impl_->outgoing_.empty();
+}
+
+bool Node::has_events() const noexcept {
+  return !impl_->events_.empty();
 }
 
 std::optional<PeerStatus> Node::status(PeerId id, Instant now) const {

@@ -9,11 +9,13 @@
 //   - handle_timeout() is called at poll_timeout() or later. Early or extra calls do nothing.
 //
 // Ownership: nothing of the caller's is kept after a call returns; views the Node hands out are valid until
-// its next non-const call, except those into buffers the caller passed in. One thread at a time.
+// its next non-const call, except those into buffers the caller passed in. One thread at a time, or several
+// as share() says.
 //
 // Data path: no call of it allocates or throws once a session stands. Splitting a packet's way into reserve →
 // seal and find → open → commit lets several workers do the cryptography outside whatever lock guards the
-// Node.
+// Node. A handshake's cryptography never runs in a call of the data path: those only ask for an initiation,
+// which poll_transmit() makes.
 #pragma once
 
 #include <array>
@@ -68,6 +70,16 @@ struct RekeyLimits {
   std::chrono::seconds after_time{120};  // 1 … 120 s
   uint64_t after_bytes = 0;              // sent plus received; 0: no limit by volume
   uint64_t after_messages = uint64_t{1} << 60;
+};
+
+// The lock that guards a Node used by several threads, as the Node sees it.
+class DataLock {
+ public:
+  virtual void lock() noexcept = 0;
+  virtual void unlock() noexcept = 0;
+
+ protected:
+  ~DataLock() = default;
 };
 
 enum class NodeError : uint8_t {
@@ -147,6 +159,14 @@ class Node {
   Node(Node&&) noexcept;
   Node& operator=(Node&&) noexcept;
 
+  // Several threads are going to use the node: every call is made with `lock` held, and calls other than
+  // those of the data path (send_packet, sealed_bytes, reserve_outbound, find_receiver, commit_inbound,
+  // count_drop, has_transmits, has_events, and what only reads) are made by one thread at a time even so. The
+  // latter let go of `lock` while they compute with public keys (about 40 µs a time, up to four times a
+  // message), so that a handshake holds up no data. `handshake_aeads` serve them then. Both must outlive the
+  // node's use.
+  void share(DataLock& lock, crypto::AeadSet handshake_aeads);
+
   // ── Configuration
   // ────────────────────────────────────────────────────────────────────────────────────────────── Sets (and
   // clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes in
@@ -199,6 +219,9 @@ class Node {
   // Control messages and released staged packets, in order. The view is valid until the next non-const call.
   [[nodiscard]] std::optional<Transmit> poll_transmit(Now now);
   [[nodiscard]] std::optional<Event> poll_event();
+  // Whether poll_transmit() or poll_event() may have something.
+  [[nodiscard]] bool has_transmits() const noexcept;
+  [[nodiscard]] bool has_events() const noexcept;
   // Only with NodeOptions::report_ephemeral_keys, for a key log: each key once, from before the message that
   // carries it is handed out by poll_transmit(). The newest 4096 wait.
   [[nodiscard]] std::optional<EphemeralKey> poll_ephemeral_key();

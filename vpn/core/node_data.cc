@@ -250,6 +250,11 @@ std::optional<Transmit> Node::Impl::poll_transmit(Now now) {
                       BytesView(last_outgoing_.bytes).first(last_outgoing_.length)};
     }
     Peer* peer = find(*front.peer);
+    if (front.initiate) {
+      outgoing_.pop_front();
+      if (peer != nullptr) create_initiation(*peer, now);
+      continue;
+    }
     Session* session = peer == nullptr ? nullptr : sendable(*peer, now);
     if (session == nullptr || peer->staged.empty() || !peer->endpoint) {
       if (peer != nullptr) peer->flush_queued = false;

@@ -1,6 +1,7 @@
 // Handshake messages: what a Node does with an initiation, a response and a cookie reply, and when it sends
 // its own.
 #include <algorithm>
+#include <utility>
 
 #include "vpn/core/node_impl.h"
 #include "vpn/crypto/x25519.h"
@@ -50,12 +51,15 @@ Result<Delivery, Drop> Node::Impl::receive_initiation(const wire::Initiation& me
                                                       BytesView datagram, Now now) {
   // Everything up to the checks of the timestamp works on copies: nothing changes before the initiator is
   // known to hold its key and not to be a replay.
-  const auto opened = noise::open_initiation(aeads_, *identity_, message);
+  const auto opened = [&] {
+    const Aside aside(*this);
+    return noise::open_initiation(handshake_aeads(), *identity_, message);
+  }();
   if (!opened) return fail(drop_of(opened.error()));
   const auto found = peers_by_key_.find(opened->remote_static);
   if (found == peers_by_key_.end()) return fail(Drop::kUnknownPeer);
   Peer& peer = *found->second;
-  const auto state = noise::authenticate_initiation(aeads_, *opened, peer.identity, message);
+  const auto state = noise::authenticate_initiation(handshake_aeads(), *opened, peer.identity, message);
   if (!state) return fail(drop_of(state.error()));
   if (peer.greatest_received && state->timestamp <= *peer.greatest_received) return fail(Drop::kOldTimestamp);
   if (peer.initiation_accepted && now.monotonic - *peer.initiation_accepted < kMinInitiationSpacing) {
@@ -70,14 +74,18 @@ Result<Delivery, Drop> Node::Impl::receive_initiation(const wire::Initiation& me
 
   const SessionIndex index = make_index();
   std::array<uint8_t, wire::kResponseBytes> response;
-  const auto keys =
-      noise::create_response(aeads_, *state, peer.identity, make_ephemeral(peer), index, response);
+  const Secret<32> ephemeral = make_ephemeral(peer);
+  const auto keys = [&] {
+    const Aside aside(*this);
+    return noise::create_response(handshake_aeads(), *state, peer.identity, ephemeral, index, response);
+  }();
   if (!keys) return fail(drop_of(keys.error()));
 
   // We may not send on the session before the initiator has shown that it has it too. What was unconfirmed or
   // previous before makes room; `current` goes on until then.
-  auto session = std::make_shared<Session>(peer.id, /*initiator=*/false, index, state->remote, state->suite,
-                                           session_keys(aeads_.of(state->suite), *keys), now.monotonic);
+  auto session =
+      std::make_shared<Session>(peer.id, /*initiator=*/false, index, state->remote, state->suite,
+                                session_keys(handshake_aeads().of(state->suite), *keys), now.monotonic);
   drop_session(peer.sessions.next);
   drop_session(peer.sessions.previous);
   install_session(index, session);
@@ -105,7 +113,10 @@ Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& messag
   }
   Peer& peer = *found->second.peer;
   const noise::InitiatorState& pending = *peer.pending;
-  const auto keys = noise::consume_response(aeads_, pending, *identity_, peer.identity, message);
+  const auto keys = [&] {
+    const Aside aside(*this);
+    return noise::consume_response(handshake_aeads(), pending, *identity_, peer.identity, message);
+  }();
   if (!keys) {
     if (!peer.failure_reported)
       emit(EventKind::kHandshakeFailed, peer, now, drop_of(keys.error()), /*initiator=*/true);
@@ -115,7 +126,7 @@ Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& messag
 
   auto session =
       std::make_shared<Session>(peer.id, /*initiator=*/true, pending.local, message.sender, pending.suite,
-                                session_keys(aeads_.of(pending.suite), *keys), now.monotonic);
+                                session_keys(handshake_aeads().of(pending.suite), *keys), now.monotonic);
   peer.pending.reset();
   install_session(session->local_index(), session);
   SessionSlots& slots = peer.sessions;
@@ -182,18 +193,35 @@ void Node::Impl::initiate_afresh(Peer& peer, Now now) {
 }
 
 void Node::Impl::initiate(Peer& peer, Now now) {
-  if (!identity_ || !peer.endpoint) return;
-  if (peer.handshake_sent && now.monotonic - *peer.handshake_sent < kRekeyTimeout) {
-    if (!peer.timers.is_armed(Timer::kRetransmitHandshake)) {
-      arm(peer, Timer::kRetransmitHandshake, *peer.handshake_sent + kRekeyTimeout + jitter());
-    }
-    return;
+  if (!may_initiate(peer, now)) return;
+  if (std::exchange(peer.initiation_queued, true)) return;
+  Outgoing& order = outgoing_.emplace_back();
+  order.initiate = true;
+  order.peer = peer.id;
+}
+
+// False also when it is too soon after another handshake message; it is then made up for by a timer.
+bool Node::Impl::may_initiate(Peer& peer, Now now) {
+  if (!identity_ || !peer.endpoint) return false;
+  if (!peer.handshake_sent || now.monotonic - *peer.handshake_sent >= kRekeyTimeout) return true;
+  if (!peer.timers.is_armed(Timer::kRetransmitHandshake)) {
+    arm(peer, Timer::kRetransmitHandshake, *peer.handshake_sent + kRekeyTimeout + jitter());
   }
+  return false;
+}
+
+void Node::Impl::create_initiation(Peer& peer, Now now) {
+  peer.initiation_queued = false;
+  if (!may_initiate(peer, now)) return;  // since it was asked for, we may have answered the peer's own
   const noise::Timestamp timestamp = timestamp_for(peer, now);
   const SessionIndex index = make_index();
+  const Secret<32> ephemeral = make_ephemeral(peer);
   std::array<uint8_t, wire::kInitiationBytes> initiation;
-  auto state = noise::create_initiation(aeads_, peer.suite, *identity_, peer.identity, make_ephemeral(peer),
-                                        index, timestamp, initiation);
+  auto state = [&] {
+    const Aside aside(*this);
+    return noise::create_initiation(handshake_aeads(), peer.suite, *identity_, peer.identity, ephemeral,
+                                    index, timestamp, initiation);
+  }();
   if (!state) return;  // a key of small order: not a packet leaves
   peer.greatest_sent = timestamp;
   greatest_timestamp_sent_ = std::max(greatest_timestamp_sent_, timestamp);

@@ -49,9 +49,12 @@ class Node::Impl {
   void complete_handshake(Peer& peer, bool initiator, Now now);
   // A fresh private key for one message to `peer`.
   Secret<32> make_ephemeral(const Peer& peer);
-  // Sends an initiation unless one, or a response, was sent within REKEY_TIMEOUT; then it is made up for
-  // later.
+  // Has an initiation made by the next poll_transmit(), unless one, or a response, was sent within
+  // REKEY_TIMEOUT; then it is made up for later.
   void initiate(Peer& peer, Now now);
+  [[nodiscard]] bool may_initiate(Peer& peer, Now now);
+  // Makes it.
+  void create_initiation(Peer& peer, Now now);
   // The same on behalf of new traffic: the time allowed for attempts starts over.
   void initiate_afresh(Peer& peer, Now now);
   void retransmit(Peer& peer, Now now);
@@ -99,8 +102,10 @@ class Node::Impl {
             bool initiator = false);
   void enqueue(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer, BytesView datagram);
 
-  // A message to be sent, or (no bytes) the order to send what is staged for the peer.
+  // A message to be sent, or (no bytes) the order to send what is staged for the peer, or to make an
+  // initiation.
   struct Outgoing {
+    bool initiate = false;
     Endpoint to;
     uint8_t tos = 0;
     std::optional<PeerId> peer;
@@ -112,11 +117,32 @@ class Node::Impl {
     Peer* peer = nullptr;
     std::shared_ptr<Session> session;
   };
+  // While it exists, other threads may use the data path. Nothing that they change may be read meanwhile, and
+  // must be looked at anew after it; peers, keys and identities stay, as they change in calls of other kinds.
+  class Aside {
+   public:
+    explicit Aside(const Impl& node) noexcept : lock_(node.lock_) {
+      if (lock_ != nullptr) lock_->unlock();
+    }
+    ~Aside() {
+      if (lock_ != nullptr) lock_->lock();
+    }
+    Aside(const Aside&) = delete;
+    Aside& operator=(const Aside&) = delete;
+
+   private:
+    DataLock* lock_;
+  };
+  [[nodiscard]] const crypto::AeadSet& handshake_aeads() const noexcept {
+    return lock_ != nullptr ? handshake_aeads_ : aeads_;
+  }
   struct KeyHash {
     size_t operator()(const PublicKey& key) const noexcept;
   };
 
   crypto::AeadSet aeads_;
+  DataLock* lock_ = nullptr;         // of a node that several threads use
+  crypto::AeadSet handshake_aeads_;  // beside aeads_, which the data path may be using
   crypto::RandomSource* random_;
   NodeOptions options_;
   std::optional<noise::LocalIdentity> identity_;

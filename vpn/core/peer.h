@@ -68,6 +68,7 @@ struct Peer {
 
   std::deque<StagedPacket> staged;
   bool flush_queued = false;
+  bool initiation_queued = false;
 
   UnixTime last_handshake;
   uint64_t received_bytes = 0;
