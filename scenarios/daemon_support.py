@@ -157,9 +157,17 @@ class Host:
         self.daemons.append(daemon)
         return daemon
 
-    def start_vpn(self, *options: object, interface: str | None = None) -> Daemon:
-        """Our daemon, bare."""
+    def start_vpn(self, *options: object, interface: str | None = None, workers: int | None = None) -> Daemon:
+        """Our daemon, bare. With `workers`, or VPN_OFFLOADS=off in the environment, from a file that says so, which is as
+        good as bare: whatever is set later takes the place of its key."""
         interface = interface or unique_name()
+        keys = [f"Workers = {workers}"] if workers else []
+        if os.environ.get("VPN_OFFLOADS") == "off":
+            keys += ["TunOffload = off", "UdpOffload = off"]
+        if keys:
+            path = self.write_config("\n".join(["[Interface]", f"PrivateKey = {new_key().private}", "Table = off", *keys, ""]),
+                                     interface)
+            return self.start_vpn_file(path, *options)
         return self._daemon(interface, VPN, "daemon", "--interface", interface, *options).wait_ready()
 
     def start_wireguard_go(self, interface: str | None = None) -> Daemon:

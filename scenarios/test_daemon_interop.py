@@ -68,6 +68,27 @@ def test_tunnel_carries_ping_and_a_file(pair: Pair, kinds: tuple[str, str], fami
     assert transfer_keeps_hash(pair.right, pair.left, "fd09::1", tmp_path)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("family", [4, 6])
+def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, family: int, tmp_path: pathlib.Path) -> None:
+    """One thread or several: the same tunnel. The file and four flows at once pass, both ways, and the peer may move."""
+    tunnel = configure(pair.left.start_vpn(workers=workers), pair.right.start_vpn(workers=workers), family)
+    tunnel.check()
+    threads = pathlib.Path("/proc", str(tunnel.left.process.pid), "task")
+    assert len(list(threads.iterdir())) == workers + 1, "and the one that resolves names"
+    for inside in ("10.9.0.2", "fd09::2"):
+        assert transfer_keeps_hash(pair.left, pair.right, inside, tmp_path)
+    pair.right.begin("iperf3", "-s", "-B", "10.9.0.2")
+    wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
+    for direction in ("", "-R"):
+        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "-P", "4", "--connect-timeout", "5000", *direction.split())
+        assert "iperf Done." in done.stdout
+    tunnel.left.wg("set", "listen-port", "51999")
+    pair.left.wait_ping("10.9.0.2")
+    wait_until(lambda: ":51999" in tunnel.right.wg("show", "endpoints"), "the endpoint follows the port")
+    assert transfer_keeps_hash(pair.right, pair.left, "10.9.0.1", tmp_path)
+
+
 @pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
 def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str]) -> None:
     tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]))

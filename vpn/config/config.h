@@ -66,6 +66,8 @@ struct Hooks {
   friend bool operator==(const Hooks&, const Hooks&) = default;
 };
 
+inline constexpr uint16_t kMostWorkers = 64;
+
 struct InterfaceConfig {
   std::optional<Secret<32>> private_key;  // as written, not clamped
   uint16_t listen_port = 0;               // 0: any
@@ -79,6 +81,7 @@ struct InterfaceConfig {
   Hooks hooks;
   bool save_config = false;
   std::string user;         // own user after set-up; empty: stays who it is
+  uint16_t workers = 0;     // threads that carry packets; 0: one for each core
   bool tun_offload = true;  // large packets from and to the TUN device, where the kernel can
   bool udp_offload = true;  // large packets from and to the UDP sockets, where the kernel can
 

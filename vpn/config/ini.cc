@@ -132,6 +132,16 @@ Accepted read_mtu(std::string_view value, std::optional<uint16_t>& out) {
   return accept();
 }
 
+Accepted read_workers(std::string_view value, uint16_t& out) {
+  const auto number = parse_number(value, kMostWorkers);
+  if (!number || *number == 0) {
+    return refuse(quoted(value) + " is not a number of threads",
+                  "give a number from 1 to " + std::to_string(kMostWorkers));
+  }
+  out = static_cast<uint16_t>(*number);
+  return accept();
+}
+
 Accepted read_table(std::string_view value, RouteTable& out) {
   if (equal_ignoring_case(value, "auto")) {
     out = {};
@@ -282,6 +292,7 @@ constexpr KeyRule<InterfaceConfig> kInterfaceKeys[] = {
     {"SaveConfig", Repeat::kOnce,
      [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.save_config); }},
     {"User", Repeat::kOnce, [](Text v, int, InterfaceConfig& i) { return read_word(v, i.user); }},
+    {"Workers", Repeat::kOnce, [](Text v, int, InterfaceConfig& i) { return read_workers(v, i.workers); }},
     {"TunOffload", Repeat::kOnce,
      [](Text v, int, InterfaceConfig& i) { return read_bool(v, i.tun_offload); }},
     {"UdpOffload", Repeat::kOnce,
@@ -509,6 +520,7 @@ void write_interface(const InterfaceConfig& interface, IniWriter& out) {
   out.lines("PostDown", interface.hooks.post_down);
   if (interface.save_config) out.line("SaveConfig", "true");
   if (!interface.user.empty()) out.line("User", interface.user);
+  if (interface.workers != 0) out.line("Workers", std::to_string(interface.workers));
   if (!interface.tun_offload) out.line("TunOffload", "off");
   if (!interface.udp_offload) out.line("UdpOffload", "off");
   if (interface.kill_switch) out.line("KillSwitch", "on");

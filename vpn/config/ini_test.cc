@@ -50,6 +50,7 @@ PreDown = echo pre down
 PostDown = echo post down
 SaveConfig = true
 User = vpn
+Workers = 3
 TunOffload = off
 UdpOffload = off
 KillSwitch = on
@@ -102,6 +103,7 @@ TEST(Ini, ReadsEveryKey) {
   EXPECT_FALSE(interface.client_to_client);
   EXPECT_THAT(interface.tunnel_cgroups, ElementsAre("user.slice/a.scope"));
   EXPECT_THAT(interface.bypass_cgroups, ElementsAre("b"));
+  EXPECT_EQ(interface.workers, 3);
   EXPECT_FALSE(interface.tun_offload);
   EXPECT_FALSE(interface.udp_offload);
   ASSERT_EQ(config.peers.size(), 1u);
@@ -116,7 +118,7 @@ TEST(Ini, ReadsEveryKey) {
   EXPECT_EQ(peer.cipher, Cipher::kAes256Gcm);
   EXPECT_EQ(peer.rekey_after_bytes, 64'000'000u);
   EXPECT_EQ(peer.rekey_after_time, std::chrono::seconds(60));
-  EXPECT_EQ(peer.endpoint_line.number, 35);
+  EXPECT_EQ(peer.endpoint_line.number, 36);
 }
 
 TEST(Ini, IsWrittenToTheSameMeaning) {
@@ -163,6 +165,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"[Interface]\nAddress = 10.0.0.1/64", "wg0.conf:2: Address: ", "IPv4 address is 0 to 32"},
         BadInput{"[Interface]\nAddress = ten", "wg0.conf:2: Address: ", "'ten' is not an IP address"},
         BadInput{"[Interface]\nMTU = 100", "wg0.conf:2: MTU: ", "576"},
+        BadInput{"[Interface]\nWorkers = 65", "wg0.conf:2: Workers: ", "1 to 64"},
+        BadInput{"[Interface]\nWorkers = 0", "wg0.conf:2: Workers: ", "1 to 64"},
         BadInput{"[Interface]\nDNS = 9.9.9", "wg0.conf:2: DNS: ", "not an IP address"},
         BadInput{"[Interface]\nDNS = example.org\x1b[0m", "wg0.conf:2: DNS: ", "control character"},
         BadInput{"[Interface]\nTable = -1", "wg0.conf:2: Table: ", "routing table"},

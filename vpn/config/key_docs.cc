@@ -54,6 +54,11 @@ constexpr KeyDoc kDocs[] = {
     {kInterface, "User", "NAME",
      "The user that the daemon becomes once everything is set up. It keeps CAP_NET_ADMIN and nothing else.",
      "none: the daemon stays who it is", "vpn", true},
+    {kInterface, "Workers", "1 … 64",
+     "How many threads carry packets, each with its own queue of the interface and its own sockets. Packets "
+     "of "
+     "one connection, and those of one peer's address, stay with one of them.",
+     "one for each core", "1", true},
     {kInterface, "TunOffload", "on|off",
      "Whether large packets are exchanged with the interface, where the kernel can (TSO and USO). To be "
      "switched off "

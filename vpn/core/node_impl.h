@@ -133,6 +133,7 @@ class Node::Impl {
    private:
     DataLock* lock_;
   };
+  // What handshake messages are sealed and opened with: not what the data path may be using meanwhile.
   [[nodiscard]] const crypto::AeadSet& handshake_aeads() const noexcept {
     return lock_ != nullptr ? handshake_aeads_ : aeads_;
   }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "vpn/config/uapi.h"
@@ -24,6 +25,12 @@ std::string errno_line(int error_number) {
 std::optional<uint32_t> zone_index(std::string_view name) {
   const unsigned index = if_nametoindex(std::string(name).c_str());
   return index == 0 ? std::nullopt : std::optional<uint32_t>(index);
+}
+
+// One for each core that we may run on, unless the configuration says how many.
+size_t workers_for(uint16_t configured) {
+  if (configured != 0) return configured;
+  return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, config::kMostWorkers);
 }
 
 // What a change that failed leaves as an errno for `wg`.
@@ -63,6 +70,7 @@ Result<bool, Error> Daemon::start() {
   if (auto confined = confine(); !confined) return confined;
   log_.info("serving", {{"port", std::to_string(device_->listen_port())},
                         {"peers", std::to_string(config_.peers.size())},
+                        {"workers", std::to_string(device_->worker_count())},
                         {"tun_offload", device_->report().tun_offload},
                         {"udp_offload", device_->report().udp_offload}});
   return true;
@@ -125,8 +133,13 @@ Result<bool, Error> Daemon::resolve_all() {
 
 Result<bool, Error> Daemon::make_device() {
   const config::InterfaceConfig& interface = config_.interface;
-  const Device::Options options{options_.interface,    interface.listen_port, mark_for(config_),
-                                interface.tun_offload, interface.udp_offload, options_.key_log};
+  const Device::Options options{options_.interface,
+                                interface.listen_port,
+                                mark_for(config_),
+                                interface.tun_offload,
+                                interface.udp_offload,
+                                options_.key_log,
+                                workers_for(interface.workers)};
   auto device = Device::create(options, *loop_, random_, log_, [this] {
     interface_gone_ = true;
     stop("the interface was removed");
@@ -143,7 +156,7 @@ Result<bool, Error> Daemon::make_device() {
   }
   device_ = std::move(*device);
   state_ = std::make_unique<StateFile>(options_.interface);
-  if (const auto stamp = state_->read()) device_->node().restore_timestamp(*stamp);
+  if (const auto stamp = state_->read()) device_->restore_timestamp(*stamp);
   config::DeviceChange change = config::change_between(config::Config{}, config_, resolved_);
   change.listen_port.reset();  // the device was made with it
   change.fwmark.reset();
@@ -198,7 +211,9 @@ Result<bool, Error> Daemon::confine() {
     log_.give_to(user_->user, user_->group);
   }
   if (auto dropped = drop_privileges(user_ ? &*user_ : nullptr); !dropped) return dropped;
-  resolver_ = std::make_unique<BackgroundResolver>();  // its thread is to have no more than this one
+  // Threads are to have no more privileges than this one, and the filter, put on all, lets none be made.
+  device_->start_workers();
+  resolver_ = std::make_unique<BackgroundResolver>();
   loop_->watch(resolver_->fd(), [this] { take_resolved(); });
   return filter_system_calls();
 }
@@ -212,7 +227,7 @@ void Daemon::run() {
 void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
-  state_->write(device_->node().greatest_timestamp_sent());
+  state_->write(device_->greatest_timestamp_sent());
   ask_for_silent_peers();
   if (host_ && device_->take_endpoints_changed()) host_->follow_endpoints(config_, endpoints());
 }
@@ -246,7 +261,7 @@ void Daemon::take_down() {
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
   link_monitor_.reset();
   host_.reset();
-  if (device_) state_->write(device_->node().greatest_timestamp_sent());
+  if (device_) state_->write(device_->greatest_timestamp_sent());
   state_.reset();
   device_.reset();
   if (std::exchange(serving_, false)) {
@@ -336,8 +351,9 @@ Result<bool, Error> Daemon::reload() {
   }
   if (wanted.interface.hooks != config_.interface.hooks || wanted.interface.user != config_.interface.user ||
       wanted.interface.tun_offload != config_.interface.tun_offload ||
-      wanted.interface.udp_offload != config_.interface.udp_offload) {
-    log_.warning("hooks, User and offloads change with the next start only");
+      wanted.interface.udp_offload != config_.interface.udp_offload ||
+      wanted.interface.workers != config_.interface.workers) {
+    log_.warning("hooks, User, Workers and offloads change with the next start only");
   }
   log_.info("reloaded", {{"peers_changed", std::to_string(change.peers.size())}});
   config_ = wanted;

@@ -25,6 +25,16 @@ core::NodeOptions node_options(const Device::Options& options) {
   return node;
 }
 
+// Of two workers' offloads, "gso gro" or "gro": what at least each has. A longer list has more.
+const std::string& least(const std::string& a, const std::string& b) noexcept {
+  return !a.empty() && a.size() <= b.size() ? a : b;
+}
+
+std::string short_key(const PublicKey& key) {
+  const std::string text = config::to_base64(key.bytes);
+  return text.substr(0, 4) + "…" + text.substr(39, 4);
+}
+
 std::chrono::seconds whole_seconds(Duration age) {
   return std::chrono::duration_cast<std::chrono::seconds>(age);
 }
@@ -34,135 +44,170 @@ std::chrono::seconds whole_seconds(Duration age) {
 Result<std::unique_ptr<Device>, Error> Device::create(const Options& options, io::EventLoop& loop,
                                                       crypto::RandomSource& random, Log& log,
                                                       std::function<void()> on_gone) {
-  auto sockets = UdpPair::open({options.listen_port, options.fwmark, options.udp_offload});
+  auto sockets =
+      UdpPair::open_group({options.listen_port, options.fwmark, options.udp_offload}, options.workers);
   if (!sockets) return fail(std::move(sockets.error()));
-  std::optional<KeyLog> key_log;
+  auto tun = io::TunDevice::create({options.interface, options.tun_offload, options.workers > 1});
+  if (!tun) return fail(std::move(tun.error()));
+  std::vector<io::TunDevice> queues;
+  queues.push_back(std::move(*tun));
+  while (queues.size() < options.workers) {
+    auto queue = queues.front().open_queue();
+    if (!queue) return fail(std::move(queue.error()));
+    queues.push_back(std::move(*queue));
+  }
+  return assemble(options, std::move(queues), std::move(*sockets), loop, random, log, std::move(on_gone));
+}
+
+Result<std::unique_ptr<Device>, Error> Device::assemble(const Options& options,
+                                                        std::vector<io::TunDevice> queues,
+                                                        std::vector<UdpPair> sockets, io::EventLoop& loop,
+                                                        crypto::RandomSource& random, Log& log,
+                                                        std::function<void()> on_gone) {
+  std::unique_ptr<Device> device(
+      new Device(options, sockets.front().port(), loop, random, log, std::move(on_gone)));
   if (options.key_log) {
     auto opened = KeyLog::open(*options.key_log);
     if (!opened) return fail(std::move(opened.error()));
-    key_log = std::move(*opened);
+    device->key_log_ = std::move(*opened);
     log.warning("EVERY SESSION'S KEYS ARE WRITTEN TO A FILE: whoever has it can read the tunnel's traffic",
                 {{"file", *options.key_log}, {"remedy", "start without --key-log and VPN_KEY_LOG"}});
   }
-  auto tun = io::TunDevice::create({options.interface, options.tun_offload, false});
-  if (!tun) return fail(std::move(tun.error()));
-  std::unique_ptr<Device> device(
-      new Device(std::move(*tun), std::move(*sockets), options, loop, random, log, std::move(on_gone)));
-  device->key_log_ = std::move(key_log);
+  device->workers_.push_back(
+      std::make_unique<Worker>(device->node_, std::move(queues.front()), std::move(sockets.front()), loop));
+  for (size_t index = 1; index < queues.size(); ++index) {
+    auto added = device->add_worker(std::move(queues[index]), std::move(sockets[index]));
+    if (!added) return fail(std::move(added.error()));
+  }
+  for (const auto& worker : device->workers_) {
+    if (device->key_log_) worker->set_before_sending([&one = *device](auto& node) { one.log_keys(node); });
+  }
   return device;
 }
 
-Device::Device(io::TunDevice tun, UdpPair sockets, const Options& options, io::EventLoop& loop,
+Result<bool, Error> Device::add_worker(io::TunDevice tun, UdpPair sockets) {
+  auto loop = io::EventLoop::create();
+  if (!loop) return fail(std::move(loop.error()));
+  workers_.push_back(std::make_unique<Worker>(node_, std::move(tun), std::move(sockets), std::move(*loop),
+                                              [this] { loop_.wake(); }));
+  return true;
+}
+
+Device::Device(const Options& options, uint16_t listen_port, io::EventLoop& loop,
                crypto::RandomSource& random, Log& log, std::function<void()> on_gone)
     : loop_(loop),
       log_(log),
       on_gone_(std::move(on_gone)),
       fwmark_(options.fwmark),
       udp_offload_(options.udp_offload),
-      tun_(std::move(tun)),
-      sockets_(std::move(sockets)),
-      node_(crypto::select_aeads(), random, node_options(options), io::read_clock()),
-      aeads_(crypto::select_aeads()),
-      queue_(sockets_),
-      outbound_(node_, aeads_, tun_, queue_),
-      inbound_(node_, aeads_, tun_) {
-  loop_.watch(tun_.fd(), [this] { run_outbound(); });
-  watch_sockets();
-  loop_.set_timer_handler([this] { node_.handle_timeout(io::read_clock()); });
+      listen_port_(listen_port),
+      node_(random, node_options(options), io::read_clock) {
+  loop_.set_timer_handler([this] {
+    timer_fired_ = true;
+    const auto node = node_.control();
+    node->handle_timeout(node.now());
+  });
 }
 
 Device::~Device() {
   loop_.set_timer_handler({});
-  loop_.unwatch(tun_.fd());
-  unwatch_sockets();
+  for (const auto& worker : workers_) worker->stop();  // all, before the first of them goes
 }
 
-void Device::watch_sockets() {
-  sockets_.for_each([this](io::UdpSocket& socket) {
-    const IpFamily family = sockets_.of(IpFamily::kIpv4) == &socket ? IpFamily::kIpv4 : IpFamily::kIpv6;
-    loop_.watch(socket.fd(), [this, family] { run_inbound(*sockets_.of(family)); });
-  });
+void Device::start_workers() {
+  for (const auto& worker : workers_) worker->start();
 }
 
-void Device::unwatch_sockets() noexcept {
-  sockets_.for_each([this](io::UdpSocket& socket) { loop_.unwatch(socket.fd()); });
+void Device::restore_timestamp(const std::array<uint8_t, 12>& timestamp) noexcept {
+  const auto node = node_.control();
+  node->restore_timestamp(timestamp);
+  timestamp_sent_ = node->greatest_timestamp_sent();
 }
 
-void Device::run_outbound() {
-  drain_transmits(io::read_clock());  // what is staged goes before what comes now
-  if (outbound_.run(io::read_clock()) != Outbound::Outcome::kInterfaceGone) return;
-  loop_.unwatch(tun_.fd());
-  if (on_gone_) std::exchange(on_gone_, {})();
-}
-
-void Device::run_inbound(io::UdpSocket& socket) {
-  inbound_.run(socket, io::read_clock());
-  drain_transmits(io::read_clock());
-}
-
-void Device::drain_transmits(Now now) {
-  if (key_log_) log_keys(now);  // first, so that who captures the message finds its key in the file
-  while (const auto transmit = node_.poll_transmit(now)) {
-    const BytesView datagram = transmit->datagram;
-    if (!queue_.has_room(1, datagram.size())) queue_.flush();
-    copy_bytes(datagram, queue_.reserve(datagram.size()));
-    queue_.append(transmit->to, transmit->tos, datagram.size());
-  }
-  queue_.flush();
-}
-
-void Device::log_keys(Now now) {
-  while (const auto key = node_.poll_ephemeral_key()) {
-    const auto peer = node_.status(key->peer, now.monotonic);
-    if (!peer || !node_.private_key()) continue;
-    if (!key_log_->add(*node_.private_key(), peer->public_key, key->private_key, peer->preshared_key)) {
-      log_.warning("a session's keys could not be written", {{"peer", peer_label(notes_.at(key->peer))}});
+// Before the messages of these keys leave, so that who captures them finds the keys in the file. On the
+// thread of any worker.
+void Device::log_keys(SharedNode::Control& node) {
+  while (const auto key = node->poll_ephemeral_key()) {
+    const auto peer = node->status(key->peer, node.now().monotonic);
+    if (!peer || !node->private_key()) continue;
+    if (!key_log_->add(*node->private_key(), peer->public_key, key->private_key, peer->preshared_key)) {
+      log_.warning("a session's keys could not be written", {{"peer", short_key(peer->public_key)}});
     }
   }
 }
 
 void Device::finish_round() {
-  drain_transmits(io::read_clock());
-  while (const auto event = node_.poll_event()) tell(*event);
-  refusals_.tell(node_.drops(), io::read_clock().monotonic, log_);
-  loop_.set_timer(node_.poll_timeout());
+  if (on_gone_ && std::ranges::any_of(workers_, &Worker::interface_is_gone)) std::exchange(on_gone_, {})();
+  if (!node_.main_loop_is_wanted() && !timer_fired_) return;
+  timer_fired_ = false;
+  {
+    auto node = node_.control();
+    main_worker().drain_transmits(node);
+  }
+  std::vector<core::Event> events;
+  core::DropCounters drops;
+  Instant now;
+  {
+    const auto node = node_.control();
+    while (const auto event = node->poll_event()) events.push_back(*event);
+    drops = node->drops();
+    now = node.now().monotonic;
+    loop_.set_timer(node->poll_timeout());
+    timestamp_sent_ = node->greatest_timestamp_sent();
+    node_.note_main_loop_done(node);
+  }
+  for (const core::Event& event : events) tell(event);
+  refusals_.tell(drops, now, log_);
 }
 
 Result<bool, Error> Device::apply(const config::DeviceChange& change) {
-  const Now now = io::read_clock();
-  if (change.listen_port && *change.listen_port != sockets_.port()) {
-    auto sockets = UdpPair::open({*change.listen_port, change.fwmark.value_or(fwmark_), udp_offload_});
-    if (!sockets) return fail(std::move(sockets.error()));
-    unwatch_sockets();
-    sockets_ = std::move(*sockets);
-    watch_sockets();
-  } else if (change.fwmark && *change.fwmark != fwmark_) {
-    if (auto set = sockets_.set_fwmark(*change.fwmark); !set) return set;
-  }
-  fwmark_ = change.fwmark.value_or(fwmark_);
+  if (auto applied = apply_sockets(change); !applied) return applied;
   if (change.private_key) {
-    node_.set_private_key(change.private_key->is_zero() ? std::nullopt : change.private_key, now);
+    const auto node = node_.control();
+    node->set_private_key(change.private_key->is_zero() ? std::nullopt : change.private_key, node.now());
   }
   if (change.replace_peers) {
-    for (const PeerId peer : node_.peers()) node_.remove_peer(peer);
+    const auto node = node_.control();
+    for (const PeerId peer : node->peers()) node->remove_peer(peer);
     notes_.clear();
   }
-  for (const config::PeerChange& peer : change.peers) apply_peer(peer, now);
+  for (const config::PeerChange& peer : change.peers) apply_peer(peer);
   return true;
 }
 
-void Device::apply_peer(const config::PeerChange& change, Now now) {
-  auto peer = node_.find_peer(change.public_key);
+Result<bool, Error> Device::apply_sockets(const config::DeviceChange& change) {
+  const uint32_t fwmark = change.fwmark.value_or(fwmark_);
+  if (change.listen_port && *change.listen_port != listen_port_) {
+    auto sockets = UdpPair::open_group({*change.listen_port, fwmark, udp_offload_}, workers_.size());
+    if (!sockets) return fail(std::move(sockets.error()));
+    listen_port_ = sockets->front().port();
+    for (size_t index = 0; index < workers_.size(); ++index) {
+      workers_[index]->replace_sockets(std::move((*sockets)[index]));
+    }
+  } else if (fwmark != fwmark_) {
+    for (const auto& worker : workers_) {
+      if (auto set = worker->set_fwmark(fwmark); !set) return set;
+    }
+  }
+  fwmark_ = fwmark;
+  return true;
+}
+
+// The control plane is held for one peer at a time, so that workers with a handshake message need not wait
+// for thousands.
+void Device::apply_peer(const config::PeerChange& change) {
+  const auto node = node_.control();
+  auto peer = node->find_peer(change.public_key);
   if (change.remove) {
     if (!peer) return;
-    node_.remove_peer(*peer);
+    node->remove_peer(*peer);
     notes_.erase(*peer);
     return;
   }
   if (!peer) {
     if (change.update_only) return;
     const auto added =
-        node_.add_peer(change.public_key, to_suite(change.cipher.value_or(config::Cipher{})), now);
+        node->add_peer(change.public_key, to_suite(change.cipher.value_or(config::Cipher{})), node.now());
     if (!added) {
       // Our own key is passed over, as Linux does; the limit of peers is the other case.
       log_.warning("peer not added", {{"reason", std::string(core::node_error_meaning(added.error()))}});
@@ -171,33 +216,37 @@ void Device::apply_peer(const config::PeerChange& change, Now now) {
     peer = *added;
     notes_[*peer].key = change.public_key;
   }
-  if (change.cipher) node_.set_suite(*peer, to_suite(*change.cipher));
-  if (change.preshared_key) node_.set_preshared_key(*peer, *change.preshared_key);
+  change_peer(*node.operator->(), *peer, change, node.now());
+}
+
+void Device::change_peer(core::Node& node, PeerId peer, const config::PeerChange& change, Now now) {
+  if (change.cipher) node.set_suite(peer, to_suite(*change.cipher));
+  if (change.preshared_key) node.set_preshared_key(peer, *change.preshared_key);
   if (change.rekey_after_bytes || change.rekey_after_time) {
-    core::RekeyLimits limits = node_.status(*peer, now.monotonic)->rekey;
+    core::RekeyLimits limits = node.status(peer, now.monotonic)->rekey;
     limits.after_bytes = change.rekey_after_bytes.value_or(limits.after_bytes);
     limits.after_time = change.rekey_after_time.value_or(limits.after_time);
-    node_.set_rekey_limits(*peer, limits);
+    node.set_rekey_limits(peer, limits);
   }
-  if (change.replace_allowed_ips) node_.clear_allowed(*peer);
+  if (change.replace_allowed_ips) node.clear_allowed(peer);
   for (const auto& [prefix, remove] : change.allowed_ips) {
     if (remove) {
-      node_.disallow(*peer, prefix);
+      node.disallow(peer, prefix);
     } else {
-      node_.allow(*peer, prefix);
+      node.allow(peer, prefix);
     }
   }
   if (change.endpoint) {
-    node_.set_endpoint(*peer, {*change.endpoint, std::nullopt, 0}, now);
-    note_visit(notes_[*peer], *change.endpoint);
+    node.set_endpoint(peer, {*change.endpoint, std::nullopt, 0}, now);
+    note_visit(notes_[peer], *change.endpoint);
   }
   if (change.persistent_keepalive) {
-    node_.set_persistent_keepalive(*peer, std::chrono::seconds(*change.persistent_keepalive), now);
+    node.set_persistent_keepalive(peer, std::chrono::seconds(*change.persistent_keepalive), now);
   }
 }
 
 void Device::set_peer_name(const PublicKey& key, std::string name) {
-  if (const auto peer = node_.find_peer(key)) notes_[*peer].name = std::move(name);
+  if (const auto peer = node_.data()->find_peer(key)) notes_[*peer].name = std::move(name);
 }
 
 void Device::note_visit(PeerNotes& notes, const UdpAddress& address) {
@@ -209,29 +258,50 @@ void Device::note_visit(PeerNotes& notes, const UdpAddress& address) {
 
 config::DeviceReport Device::report() const {
   config::DeviceReport report;
-  report.private_key = node_.private_key();
-  report.listen_port = sockets_.port();
+  report.listen_port = listen_port_;
   report.fwmark = fwmark_;
   report.version = version();
-  report.tun_offload = tun_.features().to_string();
-  report.udp_offload = sockets_.offload_text();
-  for (size_t index = 0; index < core::kDropCount; ++index) {
-    const auto drop = static_cast<core::Drop>(index);
-    report.counters.emplace_back("drop_" + std::string(core::drop_name(drop)), node_.drops().of(drop));
+  io::SendCounts sent;
+  uint64_t overflows = 0;
+  uint64_t malformed = 0;
+  uint64_t refused = 0;
+  for (const auto& worker : workers_) {
+    const Worker::Report one = worker->report();
+    sent += one.sent;
+    overflows += one.receive_overflows;
+    malformed += one.malformed;
+    refused += one.refused;
+    report.tun_offload = least(report.tun_offload, one.tun_offload);
+    report.udp_offload = least(report.udp_offload, one.udp_offload);
   }
-  const io::SendCounts sent = sockets_.counts();
+  std::vector<PeerId> peers;
+  {
+    const auto node = node_.data();
+    report.private_key = node->private_key();
+    peers = node->peers();
+    for (size_t index = 0; index < core::kDropCount; ++index) {
+      const auto drop = static_cast<core::Drop>(index);
+      report.counters.emplace_back("drop_" + std::string(core::drop_name(drop)), node->drops().of(drop));
+    }
+  }
   const std::pair<const char*, uint64_t> counts[] = {{"sent_datagrams", sent.sent},
                                                      {"send_too_large", sent.too_large},
                                                      {"send_no_buffer", sent.no_buffer},
                                                      {"send_unreachable", sent.unreachable},
                                                      {"send_refused", sent.refused},
                                                      {"send_other_error", sent.other},
-                                                     {"receive_overflow", sockets_.receive_overflows()},
-                                                     {"tun_malformed", outbound_.malformed_count()},
-                                                     {"tun_refused", inbound_.refused_count()}};
+                                                     {"receive_overflow", overflows},
+                                                     {"tun_malformed", malformed},
+                                                     {"tun_refused", refused}};
   for (const auto& [name, count] : counts) report.counters.emplace_back(name, count);
-  const Instant now = io::read_clock().monotonic;
-  for (const PeerId peer : node_.peers()) report.peers.push_back(report_peer(*node_.status(peer, now)));
+  // One peer at a time, so that packets go on meanwhile.
+  for (const PeerId peer : peers) {
+    const auto status = [&] {
+      const auto node = node_.data();
+      return node->status(peer, node.now().monotonic);
+    }();
+    report.peers.push_back(report_peer(*status));  // none goes but by the main thread, this one
+  }
   return report;
 }
 
@@ -267,8 +337,7 @@ config::PeerReport Device::report_peer(const core::PeerStatus& status) const {
 }
 
 std::string Device::peer_label(const PeerNotes& notes) const {
-  const std::string key = config::to_base64(notes.key.bytes);
-  const std::string shortened = key.substr(0, 4) + "…" + key.substr(39, 4);
+  const std::string shortened = short_key(notes.key);
   return notes.name.empty() ? shortened : notes.name + " " + shortened;
 }
 

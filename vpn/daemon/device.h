@@ -1,5 +1,5 @@
-// Device: one tunnel interface at work: the node, its TUN device, its sockets, and the paths of packets
-// between them.
+// Device: one tunnel interface at work: the node, and the workers that carry its packets. One worker runs on
+// the main loop, beside everything that is no packet; each further one on a thread of its own.
 #pragma once
 
 #include <memory>
@@ -14,14 +14,11 @@
 #include "vpn/config/uapi.h"
 #include "vpn/core/node.h"
 #include "vpn/daemon/event_log.h"
-#include "vpn/daemon/inbound.h"
 #include "vpn/daemon/key_log.h"
 #include "vpn/daemon/log.h"
-#include "vpn/daemon/outbound.h"
-#include "vpn/daemon/send_queue.h"
-#include "vpn/daemon/udp_pair.h"
+#include "vpn/daemon/shared_node.h"
+#include "vpn/daemon/worker.h"
 #include "vpn/io/event_loop.h"
-#include "vpn/io/tun_device.h"
 
 namespace vpn::daemon {
 
@@ -34,6 +31,7 @@ class Device {
     bool tun_offload = true;
     bool udp_offload = true;
     std::optional<std::string> key_log;  // a file that gets the keys of every session
+    size_t workers = 1;
   };
   // Creates the interface and binds the port; whichever fails leaves nothing behind. What the arguments refer
   // to must outlive the device. `on_gone` is called once when the interface is removed under it.
@@ -41,23 +39,33 @@ class Device {
                                                                      io::EventLoop& loop,
                                                                      crypto::RandomSource& random, Log& log,
                                                                      std::function<void()> on_gone);
+  // The same of queues and sockets that are open, one of each for a worker.
+  [[nodiscard]] static Result<std::unique_ptr<Device>, Error> assemble(
+      const Options& options, std::vector<io::TunDevice> queues, std::vector<UdpPair> sockets,
+      io::EventLoop& loop, crypto::RandomSource& random, Log& log, std::function<void()> on_gone);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  [[nodiscard]] const std::string& name() const noexcept { return tun_.name(); }
-  [[nodiscard]] unsigned interface_index() const noexcept { return tun_.index(); }
-  [[nodiscard]] uint16_t listen_port() const noexcept { return sockets_.port(); }
-  [[nodiscard]] core::Node& node() noexcept { return node_; }
+  // Starts the threads of the further workers. They have the privileges that the caller has now.
+  void start_workers();
+
+  [[nodiscard]] const std::string& name() const noexcept { return main_worker().tun().name(); }
+  [[nodiscard]] unsigned interface_index() const noexcept { return main_worker().tun().index(); }
+  [[nodiscard]] uint16_t listen_port() const noexcept { return listen_port_; }
+  [[nodiscard]] size_t worker_count() const noexcept { return workers_.size(); }
+  // As Node's.
+  [[nodiscard]] std::array<uint8_t, 12> greatest_timestamp_sent() const noexcept { return timestamp_sent_; }
+  void restore_timestamp(const std::array<uint8_t, 12>& timestamp) noexcept;
 
   // Applies the whole change, or nothing of it when the port cannot be bound or there would be too many
   // peers.
   [[nodiscard]] Result<bool, Error> apply(const config::DeviceChange& change);
   void set_peer_name(const PublicKey& peer, std::string name);
-  void set_mtu(uint16_t mtu) noexcept { node_.set_mtu(mtu); }
+  void set_mtu(uint16_t mtu) noexcept { node_.control()->set_mtu(mtu); }
   [[nodiscard]] config::DeviceReport report() const;
 
-  // Called after each round of the event loop: sends what the node has to send, tells its events, sets the
+  // Called after each round of the main loop: sends what the node has to send, tells its events, sets the
   // timer.
   void finish_round();
   // A peer that went silent or could not be reached since the last call; each once.
@@ -72,17 +80,16 @@ class Device {
     std::vector<config::EndpointVisit> visits;  // oldest first
     PeerTelling telling;
   };
-  Device(io::TunDevice tun, UdpPair sockets, const Options& options, io::EventLoop& loop,
-         crypto::RandomSource& random, Log& log, std::function<void()> on_gone);
+  Device(const Options& options, uint16_t listen_port, io::EventLoop& loop, crypto::RandomSource& random,
+         Log& log, std::function<void()> on_gone);
 
-  void watch_sockets();
-  void unwatch_sockets() noexcept;
-  void run_outbound();
-  void run_inbound(io::UdpSocket& socket);
-  void drain_transmits(Now now);
-  void log_keys(Now now);
+  [[nodiscard]] Result<bool, Error> add_worker(io::TunDevice tun, UdpPair sockets);
+  [[nodiscard]] Worker& main_worker() const noexcept { return *workers_.front(); }
+  [[nodiscard]] Result<bool, Error> apply_sockets(const config::DeviceChange& change);
+  void log_keys(SharedNode::Control& node);
   void tell(const core::Event& event);
-  void apply_peer(const config::PeerChange& change, Now now);
+  void apply_peer(const config::PeerChange& change);
+  void change_peer(core::Node& node, PeerId peer, const config::PeerChange& change, Now now);
   [[nodiscard]] config::PeerReport report_peer(const core::PeerStatus& status) const;
   void note_visit(PeerNotes& notes, const UdpAddress& address);
   [[nodiscard]] std::string peer_label(const PeerNotes& notes) const;
@@ -92,14 +99,12 @@ class Device {
   std::function<void()> on_gone_;
   uint32_t fwmark_;
   bool udp_offload_;
-  io::TunDevice tun_;
-  UdpPair sockets_;
-  core::Node node_;
-  crypto::AeadSet aeads_;
-  std::optional<KeyLog> key_log_;
-  SendQueue queue_;
-  Outbound outbound_;
-  Inbound inbound_;
+  uint16_t listen_port_;
+  mutable SharedNode node_;
+  std::optional<KeyLog> key_log_;                 // used by whoever has the node's control
+  std::vector<std::unique_ptr<Worker>> workers_;  // the first is the main loop's
+  bool timer_fired_ = true;                       // so that the first round sets it
+  std::array<uint8_t, 12> timestamp_sent_{};
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PublicKey> silent_peers_;
   bool endpoints_changed_ = false;

@@ -24,7 +24,7 @@ offload::Coalescer::Options coalescer_options(const io::TunDevice& tun) noexcept
 
 }  // namespace
 
-Inbound::Inbound(core::Node& node, crypto::AeadSet& aeads, io::TunDevice& tun)
+Inbound::Inbound(SharedNode& node, crypto::AeadSet& aeads, io::TunDevice& tun)
     : node_(node),
       aeads_(aeads),
       tun_(tun),
@@ -32,13 +32,14 @@ Inbound::Inbound(core::Node& node, crypto::AeadSet& aeads, io::TunDevice& tun)
       joined_(io::TunDevice::kLongestPacket) {
   jobs_.reserve(kJobsAtOnce);
   openings_.reserve(kJobsAtOnce);
+  packets_.reserve(kJobsAtOnce);
 }
 
-bool Inbound::run(io::UdpSocket& socket, Now now) {
+bool Inbound::run(io::UdpSocket& socket) {
   for (size_t count = 0; count < kBatchesAtOnce; ++count) {
     const auto runs = socket.receive_batch();
-    for (const io::ReceivedRun& one : runs) take_run(one, now);
-    open_pending(now);
+    for (const io::ReceivedRun& one : runs) take_run(one);
+    open_pending();
     write_out();  // the slices lie in the socket's buffers, which the next batch overwrites
     session_.reset();
     if (runs.size() < io::UdpSocket::kReceiveBatch) return false;
@@ -46,62 +47,70 @@ bool Inbound::run(io::UdpSocket& socket, Now now) {
   return true;
 }
 
-void Inbound::take_run(const io::ReceivedRun& run, Now now) {
+void Inbound::take_run(const io::ReceivedRun& run) {
   const core::Endpoint from = to_endpoint(run.path);
   const auto ecn = static_cast<uint8_t>(run.tos & 3);
-  if (run.bytes.empty()) return take_datagram(from, ecn, run.bytes, now);
+  if (run.bytes.empty()) return take_datagram(from, ecn, run.bytes);
   for (size_t at = 0; at < run.bytes.size(); at += run.segment_bytes) {
-    take_datagram(from, ecn, run.bytes.subspan(at, std::min(run.segment_bytes, run.bytes.size() - at)), now);
+    take_datagram(from, ecn, run.bytes.subspan(at, std::min(run.segment_bytes, run.bytes.size() - at)));
   }
 }
 
-void Inbound::take_datagram(const core::Endpoint& from, uint8_t ecn, MutableBytes datagram, Now now) {
+void Inbound::take_datagram(const core::Endpoint& from, uint8_t ecn, MutableBytes datagram) {
   const bool is_data =
       datagram.size() >= wire::kDataOverheadBytes && load_le<uint32_t>(datagram.data()) == kDataType;
   if (!is_data) {
-    open_pending(now);  // a handshake may change what the sessions are
+    open_pending();  // a handshake may change what the sessions are
     session_.reset();
-    if (const auto delivery = node_.receive_datagram(from, ecn, datagram, now)) deliver(*delivery);
+    const auto control = node_.control();
+    const auto taken = control->receive_datagram(from, ecn, datagram, control.now());  // delivers nothing
+    if (!taken) node_.want_main_loop();  // which tells of refusals
     return;
   }
-  if (!follow_session(SessionIndex{load_le<uint32_t>(&datagram[4])}, now)) return;
+  if (!follow_session(SessionIndex{load_le<uint32_t>(&datagram[4])})) return;
   const MutableBytes sealed = datagram.subspan(wire::kDataHeaderBytes);
   jobs_.push_back({load_le<uint64_t>(&datagram[8]), sealed, sealed.first(sealed.size() - wire::kTagBytes)});
   openings_.push_back({from, ecn, datagram.size()});
-  if (jobs_.size() == kJobsAtOnce) open_pending(now);
+  if (jobs_.size() == kJobsAtOnce) open_pending();
 }
 
 // Makes session_ the one of this index. False: there is none, and the drop is counted.
-bool Inbound::follow_session(SessionIndex index, Now now) {
+bool Inbound::follow_session(SessionIndex index) {
   if (session_ && session_->local_index() == index) return true;
-  open_pending(now);
-  auto found = node_.find_receiver(index, now);
+  open_pending();
+  const auto node = node_.data();
+  auto found = node->find_receiver(index, node.now());
   session_ = found ? std::move(*found) : nullptr;
   return session_ != nullptr;
 }
 
-void Inbound::open_pending(Now now) {
+void Inbound::open_pending() {
   if (jobs_.empty()) return;
   aeads_.of(session_->suite()).open_batch(session_->receive_key(), jobs_);
+  commit_opened();
+  for (const MutableBytes packet : packets_) {
+    if (coalescer_.is_full()) write_out();
+    coalescer_.add(packet);
+  }
+  jobs_.clear();
+  openings_.clear();
+  packets_.clear();
+}
+
+// Lets the node judge what was opened, all under one lock.
+void Inbound::commit_opened() {
+  const auto node = node_.data();
   for (size_t index = 0; index < jobs_.size(); ++index) {
     const crypto::OpenJob& job = jobs_[index];
     const Opening& opening = openings_[index];
     if (!job.authentic) {
-      node_.count_drop(core::Drop::kDataAuth);
+      node->count_drop(core::Drop::kDataAuth);
       continue;
     }
-    const auto delivery = node_.commit_inbound(*session_, job.counter, opening.from, opening.ecn, job.plain,
-                                               opening.datagram_bytes, now);
-    if (delivery) deliver(*delivery);
+    const auto delivery = node->commit_inbound(*session_, job.counter, opening.from, opening.ecn, job.plain,
+                                               opening.datagram_bytes, node.now());
+    if (delivery && !delivery->packet.empty()) packets_.push_back(delivery->packet);
   }
-  jobs_.clear();
-  openings_.clear();
-}
-
-void Inbound::deliver(const core::Delivery& delivery) {
-  if (delivery.packet.empty()) return;
-  if (coalescer_.is_full()) write_out();
-  coalescer_.add(delivery.packet);
 }
 
 void Inbound::write_out() {
@@ -115,18 +124,20 @@ void Inbound::write_packet(const offload::VnetHeader& header, std::span<const Mu
   if (written.error_number == 0) return;
   const bool is_super = header.gso != offload::GsoKind::kNone;
   if (is_super && (written.error_number == EINVAL || written.error_number == EIO)) {
-    // EINVAL: this kernel does not take such packets after all. EIO may mean that the interface is down, too.
-    if (written.error_number == EINVAL) {
+    // This kernel does not take such packets after all; unless it takes none, as of an interface that is
+    // down.
+    if (write_as_segments(header, slices) > 0) {
       auto options = coalescer_.options();
       (header.gso == offload::GsoKind::kUdp ? options.udp : options.tcp) = false;
       coalescer_.set_options(options);
     }
-    return write_as_segments(header, slices);
+    return;
   }
   refused_count_ += slices.size();
 }
 
-void Inbound::write_as_segments(const offload::VnetHeader& header, std::span<const MutableBytes> slices) {
+// How many of the segments TUN took.
+size_t Inbound::write_as_segments(const offload::VnetHeader& header, std::span<const MutableBytes> slices) {
   size_t length = 0;
   for (const MutableBytes slice : slices) {
     copy_bytes(slice, MutableBytes(joined_).subspan(length));
@@ -135,14 +146,16 @@ void Inbound::write_as_segments(const offload::VnetHeader& header, std::span<con
   const auto segmenter = offload::Segmenter::create(header, BytesView(joined_).first(length));
   if (!segmenter) {
     ++refused_count_;
-    return;
+    return 0;
   }
+  size_t taken = 0;
   std::vector<uint8_t> segment(segmenter->segment_bytes(0));
   for (size_t index = 0; index < segmenter->segment_count(); ++index) {
     const MutableBytes bytes = MutableBytes(segment).first(segmenter->segment_bytes(index));
     segmenter->write_segment(index, bytes);
-    if (tun_.write({}, std::span(&bytes, 1)).error_number != 0) ++refused_count_;
+    ++(tun_.write({}, std::span(&bytes, 1)).error_number == 0 ? taken : refused_count_);
   }
+  return taken;
 }
 
 }  // namespace vpn::daemon

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "vpn/core/node.h"
+#include "vpn/daemon/shared_node.h"
 #include "vpn/io/tun_device.h"
 #include "vpn/io/udp_socket.h"
 #include "vpn/offload/coalescer.h"
@@ -15,12 +15,14 @@ namespace vpn::daemon {
 class Inbound {
  public:
   // What the arguments refer to must outlive it. `aeads` belongs to this thread.
-  Inbound(core::Node& node, crypto::AeadSet& aeads, io::TunDevice& tun);
+  Inbound(SharedNode& node, crypto::AeadSet& aeads, io::TunDevice& tun);
 
   // Receives what the socket has, at most a fair share, and writes the opened packets to TUN. True when the
   // socket may have more.
-  bool run(io::UdpSocket& socket, Now now);
+  bool run(io::UdpSocket& socket);
 
+  // What it joins into super-packets: less when TUN turned out not to take them.
+  [[nodiscard]] const offload::Coalescer::Options& joins() const noexcept { return coalescer_.options(); }
   // Packets that TUN did not take: the interface is down, or out of memory.
   [[nodiscard]] uint64_t refused_count() const noexcept { return refused_count_; }
 
@@ -30,16 +32,16 @@ class Inbound {
     uint8_t ecn = 0;
     size_t datagram_bytes = 0;
   };
-  void take_run(const io::ReceivedRun& run, Now now);
-  void take_datagram(const core::Endpoint& from, uint8_t ecn, MutableBytes datagram, Now now);
-  [[nodiscard]] bool follow_session(SessionIndex index, Now now);
-  void open_pending(Now now);
-  void deliver(const core::Delivery& delivery);
+  void take_run(const io::ReceivedRun& run);
+  void take_datagram(const core::Endpoint& from, uint8_t ecn, MutableBytes datagram);
+  [[nodiscard]] bool follow_session(SessionIndex index);
+  void open_pending();
+  void commit_opened();
   void write_out();
   void write_packet(const offload::VnetHeader& header, std::span<const MutableBytes> slices);
-  void write_as_segments(const offload::VnetHeader& header, std::span<const MutableBytes> slices);
+  size_t write_as_segments(const offload::VnetHeader& header, std::span<const MutableBytes> slices);
 
-  core::Node& node_;
+  SharedNode& node_;
   crypto::AeadSet& aeads_;
   io::TunDevice& tun_;
   offload::Coalescer coalescer_;
@@ -47,7 +49,8 @@ class Inbound {
   std::shared_ptr<const core::Session> session_;
   std::vector<crypto::OpenJob> jobs_;
   std::vector<Opening> openings_;
-  std::vector<uint8_t> joined_;  // a refused super-packet, to be cut again
+  std::vector<MutableBytes> packets_;  // of them, what the node lets pass
+  std::vector<uint8_t> joined_;        // a refused super-packet, to be cut again
   uint64_t refused_count_ = 0;
 };
 

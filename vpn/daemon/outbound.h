@@ -4,35 +4,39 @@
 #include <cstdint>
 #include <vector>
 
-#include "vpn/core/node.h"
 #include "vpn/daemon/send_queue.h"
+#include "vpn/daemon/shared_node.h"
 #include "vpn/io/tun_device.h"
 #include "vpn/offload/segmenter.h"
+#include "vpn/wire/ip_packet.h"
 
 namespace vpn::daemon {
 
 class Outbound {
  public:
   // What the arguments refer to must outlive it. `aeads` belongs to this thread.
-  Outbound(core::Node& node, crypto::AeadSet& aeads, io::TunDevice& tun, SendQueue& queue);
+  Outbound(SharedNode& node, crypto::AeadSet& aeads, io::TunDevice& tun, SendQueue& queue);
 
   enum class Outcome : uint8_t { kDrained, kMore, kInterfaceGone };
   // Reads what TUN has, at most a fair share, and sends it sealed.
-  [[nodiscard]] Outcome run(Now now);
+  [[nodiscard]] Outcome run();
   // Packets that TUN gave and that could not be understood.
   [[nodiscard]] uint64_t malformed_count() const noexcept { return malformed_count_; }
 
  private:
-  void take(const offload::VnetHeader& header, MutableBytes packet, Now now);
-  void take_super_packet(const offload::Segmenter& segmenter, BytesView packet, Now now);
+  void take(const offload::VnetHeader& header, MutableBytes packet);
+  void take_super_packet(const offload::Segmenter& segmenter, BytesView packet);
   template <typename SizeOf, typename Write>
-  void send(BytesView ip_header, size_t count, SizeOf size_of, Write write, Now now);
+  void send(BytesView ip_header, size_t count, SizeOf size_of, Write write);
+  template <typename SizeOf>
+  Result<std::optional<core::Node::SealReservation>, core::Drop> reserve(const wire::IpPacket& ip,
+                                                                         size_t count, SizeOf size_of);
   template <typename SizeOf, typename Write>
-  void stage(size_t count, SizeOf size_of, Write write, Now now);
+  void stage(size_t count, SizeOf size_of, Write write);
   void seal_pending() noexcept;
   void flush() noexcept;
 
-  core::Node& node_;
+  SharedNode& node_;
   crypto::AeadSet& aeads_;
   io::TunDevice& tun_;
   SendQueue& queue_;
@@ -41,6 +45,7 @@ class Outbound {
   // Datagrams in the queue that are not sealed yet, all under the keys of one session.
   std::shared_ptr<const core::Session> pending_session_;
   std::vector<crypto::SealJob> pending_;
+  std::vector<size_t> sealed_bytes_;  // of the datagrams being made
   uint64_t malformed_count_ = 0;
 };
 

@@ -87,6 +87,16 @@ TEST(UdpPair, BothFamiliesShareOnePort) {
   }
 }
 
+TEST(UdpPair, APortThatAnotherGroupSharesIsTaken) {
+  const auto group = UdpPair::open_group({}, 3);
+  ASSERT_TRUE(group.has_value()) << group.error().to_string();
+  ASSERT_EQ(group->size(), 3u);
+  for (const UdpPair& pair : *group) EXPECT_EQ(pair.port(), group->front().port());
+  UdpPair::Options options;
+  options.port = group->front().port();
+  for (const size_t count : {1u, 3u}) EXPECT_FALSE(UdpPair::open_group(options, count).has_value());
+}
+
 TEST(UdpPair, APortTakenForOneFamilyIsAnError) {
   const auto taken = io::UdpSocket::open({.family = IpFamily::kIpv4});
   ASSERT_TRUE(taken.has_value());

@@ -17,7 +17,7 @@ Result<UdpPair, Error> UdpPair::open(const Options& options) {
   Error last;
   for (int attempt = 0; attempt < (options.port == 0 ? kFreePortAttempts : 1); ++attempt) {
     UdpPair pair;
-    io::UdpOptions one{IpFamily::kIpv4, options.port, options.fwmark, options.offload, false};
+    io::UdpOptions one{IpFamily::kIpv4, options.port, options.fwmark, options.offload, options.calls, false};
     auto ipv4 = io::UdpSocket::open(one);
     if (ipv4) {
       one.port = ipv4->port();
@@ -32,6 +32,41 @@ Result<UdpPair, Error> UdpPair::open(const Options& options) {
     last = std::move(ipv6.error());
   }
   return fail(std::move(last));
+}
+
+Result<std::vector<UdpPair>, Error> UdpPair::open_group(const Options& options, size_t count) {
+  std::vector<UdpPair> pairs;
+  // The first takes the port for itself, so that a port in use is found out; only then it shares it.
+  auto first = open(options);
+  if (!first) return fail(std::move(first.error()));
+  if (count > 1) {
+    if (auto shared = first->share_port(); !shared) return fail(std::move(shared.error()));
+  }
+  pairs.push_back(std::move(*first));
+  while (pairs.size() < count) {
+    auto another = pairs.front().open_another(options);
+    if (!another) return fail(std::move(another.error()));
+    pairs.push_back(std::move(*another));
+  }
+  return pairs;
+}
+
+Result<bool, Error> UdpPair::share_port() noexcept {
+  if (ipv4_) {
+    if (auto shared = ipv4_->share_port(); !shared) return shared;
+  }
+  return ipv6_ ? ipv6_->share_port() : true;
+}
+
+Result<UdpPair, Error> UdpPair::open_another(const Options& options) const {
+  UdpPair pair;
+  for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
+    if (!(family == IpFamily::kIpv4 ? ipv4_ : ipv6_)) continue;
+    auto socket = io::UdpSocket::open({family, port(), options.fwmark, options.offload, options.calls, true});
+    if (!socket) return fail(std::move(socket.error()));
+    (family == IpFamily::kIpv4 ? pair.ipv4_ : pair.ipv6_) = std::move(*socket);
+  }
+  return pair;
 }
 
 uint16_t UdpPair::port() const noexcept {
@@ -67,14 +102,7 @@ void UdpPair::send_batch(std::span<const io::SendRun> runs) noexcept {
 io::SendCounts UdpPair::counts() const noexcept {
   io::SendCounts total;
   for (const auto* socket : {&ipv4_, &ipv6_}) {
-    if (!*socket) continue;
-    const io::SendCounts& one = (*socket)->counts();
-    total.sent += one.sent;
-    total.too_large += one.too_large;
-    total.no_buffer += one.no_buffer;
-    total.unreachable += one.unreachable;
-    total.refused += one.refused;
-    total.other += one.other;
+    if (*socket) total += (*socket)->counts();
   }
   total.unreachable += without_family_;
   return total;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
@@ -16,8 +17,12 @@ class UdpPair {
     uint16_t port = 0;  // 0: any that is free for both families
     uint32_t fwmark = 0;
     bool offload = true;
+    io::SystemCalls* calls = &io::system_calls();
   };
   [[nodiscard]] static Result<UdpPair, Error> open(const Options& options);
+  // `count` pairs on one port; each remote address and port is always heard by the same of them. The port is
+  // an error when anybody else has it, another such group too.
+  [[nodiscard]] static Result<std::vector<UdpPair>, Error> open_group(const Options& options, size_t count);
 
   [[nodiscard]] uint16_t port() const noexcept;
   [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;
@@ -36,6 +41,9 @@ class UdpPair {
   }
 
  private:
+  [[nodiscard]] Result<bool, Error> share_port() noexcept;
+  [[nodiscard]] Result<UdpPair, Error> open_another(const Options& options) const;
+
   std::optional<io::UdpSocket> ipv4_, ipv6_;
   uint64_t without_family_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "vpn/io/event_loop.h"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
@@ -28,6 +29,11 @@ Result<EventLoop, Error> EventLoop::create() {
   if (!loop.timer_.is_open()) return fail(loop_error("timerfd"));
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
   if (epoll_ctl(loop.epoll_.get(), EPOLL_CTL_ADD, loop.timer_.get(), &event) != 0)
+    return fail(loop_error("epoll"));
+  loop.wake_ = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!loop.wake_.is_open()) return fail(loop_error("eventfd"));
+  event.data.ptr = loop.posted_.get();
+  if (epoll_ctl(loop.epoll_.get(), EPOLL_CTL_ADD, loop.wake_.get(), &event) != 0)
     return fail(loop_error("epoll"));
   return loop;
 }
@@ -78,6 +84,30 @@ void EventLoop::set_timer(std::optional<Instant> when) noexcept {
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 
+void EventLoop::wake() noexcept {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t put = write(wake_.get(), &one, sizeof one);
+}
+
+void EventLoop::post(Handler task) {
+  {
+    const std::lock_guard lock(posted_->mutex);
+    posted_->tasks.push_back(std::move(task));
+  }
+  wake();
+}
+
+void EventLoop::run_posted() {
+  uint64_t wakes = 0;
+  [[maybe_unused]] const ssize_t got = read(wake_.get(), &wakes, sizeof wakes);
+  std::vector<Handler> tasks;
+  {
+    const std::lock_guard lock(posted_->mutex);
+    tasks.swap(posted_->tasks);
+  }
+  for (const Handler& task : tasks) task();
+}
+
 void EventLoop::run(const Handler& after_round) {
   stopped_ = false;
   std::array<epoll_event, 64> events;
@@ -88,14 +118,20 @@ void EventLoop::run(const Handler& after_round) {
     // Handlers may remove one another, so each is held for as long as this round lasts.
     std::array<std::shared_ptr<Watch>, events.size()> round;
     bool timer_due = false;
+    bool woken = false;
     for (size_t index = 0; index < static_cast<size_t>(count); ++index) {
       if (events[index].data.ptr == nullptr) {
         timer_due = true;
         continue;
       }
+      if (events[index].data.ptr == posted_.get()) {
+        woken = true;
+        continue;
+      }
       const auto found = watches_.find(static_cast<Watch*>(events[index].data.ptr)->fd);
       if (found != watches_.end()) round[index] = found->second;
     }
+    if (woken) run_posted();
     if (timer_due) {
       uint64_t expirations = 0;
       [[maybe_unused]] const ssize_t got = read(timer_.get(), &expirations, sizeof expirations);

@@ -1,4 +1,4 @@
-// EventLoop: epoll with one timer and the signals of the process, for one thread.
+// EventLoop: epoll with one timer and the signals of the process, for one thread; others may hand it work.
 #pragma once
 
 #include <csignal>
@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -43,17 +44,28 @@ class EventLoop {
   void run(const Handler& after_round);
   void stop() noexcept { stopped_ = true; }
 
+  // From any thread: has run() do a round, and in it, before the other handlers, what was posted.
+  void wake() noexcept;
+  void post(Handler task);
+
  private:
   struct Watch {
     int fd;
     Handler handler;
     bool removed = false;
   };
+  struct Posted {
+    std::mutex mutex;
+    std::vector<Handler> tasks;
+  };
   EventLoop() = default;
+  void run_posted();
 
   UniqueFd epoll_;
   UniqueFd timer_;
   UniqueFd signals_;
+  UniqueFd wake_;
+  std::unique_ptr<Posted> posted_ = std::make_unique<Posted>();
   std::map<int, std::shared_ptr<Watch>> watches_;
   Handler timer_handler_;
   std::optional<Instant> timer_due_;

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -67,21 +68,25 @@ TunDevice::TunDevice(UniqueFd fd, TunOptions options, unsigned index, Features f
     : fd_(std::move(fd)), options_(std::move(options)), index_(index), features_(features) {}
 
 Result<TunDevice, Error> TunDevice::create(const TunOptions& options) {
-  if (if_nametoindex(options.name.c_str()) != 0) return fail(create_error(options.name, EEXIST));
-  return open(options);
+  // Without IFF_TUN_EXCL another process's interface of this name might be joined.
+  auto created = open(options, IFF_TUN_EXCL);
+  if (!created) return created;
+  // As long as nobody owns it, any user who can open /dev/net/tun may attach a queue, and gets its packets.
+  if (ioctl(created->fd(), TUNSETOWNER, geteuid()) != 0) return fail(create_error(options.name, errno));
+  return created;
 }
 
 Result<TunDevice, Error> TunDevice::open_queue() const {
-  return open(options_);
+  return open(options_, 0);
 }
 
-Result<TunDevice, Error> TunDevice::open(const TunOptions& options) {
+Result<TunDevice, Error> TunDevice::open(const TunOptions& options, int extra_flags) {
   UniqueFd fd(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd.is_open()) return fail(open_error(errno));
 
   ifreq request{};
   options.name.copy(request.ifr_name, IFNAMSIZ - 1);
-  int flags = IFF_TUN | IFF_NO_PI;
+  int flags = IFF_TUN | IFF_NO_PI | extra_flags;
   if (options.offload) flags |= IFF_VNET_HDR;
   if (options.multi_queue) flags |= IFF_MULTI_QUEUE;
   request.ifr_flags = static_cast<short>(flags);
@@ -94,12 +99,16 @@ Result<TunDevice, Error> TunDevice::open(const TunOptions& options) {
   return TunDevice(std::move(fd), std::move(named), index, features);
 }
 
+TunDevice TunDevice::adopt(UniqueFd fd, const TunOptions& options, const Features& features) noexcept {
+  return TunDevice(std::move(fd), options, 0, features);
+}
+
 TunDevice::Outcome TunDevice::read(offload::VnetHeader& header, MutableBytes buffer) noexcept {
   std::array<uint8_t, offload::VnetHeader::kBytes> raw;
   header = {};
   iovec parts[] = {{raw.data(), raw.size()}, {buffer.data(), buffer.size()}};
   const bool with_header = features_.vnet_header;
-  const ssize_t got = readv(fd(), with_header ? parts : parts + 1, with_header ? 2 : 1);
+  const ssize_t got = options_.calls->readv(fd(), with_header ? parts : parts + 1, with_header ? 2 : 1);
   if (got < 0) return {0, errno};
   if (!with_header) return {static_cast<size_t>(got), 0};
   const auto decoded = offload::VnetHeader::decode(raw);
@@ -118,7 +127,7 @@ TunDevice::Outcome TunDevice::write(const offload::VnetHeader& header,
     parts[count++] = {raw.data(), raw.size()};
   }
   for (const MutableBytes slice : slices) parts[count++] = {slice.data(), slice.size()};
-  const ssize_t put = writev(fd(), parts.data(), static_cast<int>(count));
+  const ssize_t put = options_.calls->writev(fd(), parts.data(), static_cast<int>(count));
   if (put < 0) return {0, errno};
   return {static_cast<size_t>(put), 0};
 }

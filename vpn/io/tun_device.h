@@ -7,6 +7,7 @@
 #include "vpn/base/bytes.h"
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
+#include "vpn/io/system_calls.h"
 #include "vpn/io/unique_fd.h"
 #include "vpn/offload/vnet_header.h"
 
@@ -16,6 +17,7 @@ struct TunOptions {
   std::string name;          // a printf-like "%d" lets the kernel choose a number
   bool offload = true;       // ask for super-packets; without, every packet is within the MTU
   bool multi_queue = false;  // more queues may be opened with open_queue()
+  SystemCalls* calls = &system_calls();
 };
 
 class TunDevice {
@@ -31,9 +33,15 @@ class TunDevice {
 
   // Creates the interface; it goes away with its last queue. Fails when the name is taken, without
   // CAP_NET_ADMIN, and without /dev/net/tun; what the kernel does not know of the offloads is left off.
+  // Others than this user may attach no queue of theirs.
   [[nodiscard]] static Result<TunDevice, Error> create(const TunOptions& options);
-  // A further queue of the same interface (multi_queue).
+  // A further queue of the same interface (multi_queue). The kernel gives each flow to one queue, and follows
+  // the flow to the queue that its answers are written to.
   [[nodiscard]] Result<TunDevice, Error> open_queue() const;
+
+  // Takes a descriptor that carries packets as a queue does (with vnet headers, if `features` says so).
+  [[nodiscard]] static TunDevice adopt(UniqueFd fd, const TunOptions& options,
+                                       const Features& features) noexcept;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const std::string& name() const noexcept { return options_.name; }
@@ -56,7 +64,7 @@ class TunDevice {
 
  private:
   TunDevice(UniqueFd fd, TunOptions options, unsigned index, Features features) noexcept;
-  [[nodiscard]] static Result<TunDevice, Error> open(const TunOptions& options);
+  [[nodiscard]] static Result<TunDevice, Error> open(const TunOptions& options, int extra_flags);
 
   UniqueFd fd_;
   TunOptions options_;

@@ -2,13 +2,16 @@
 #include "vpn/io/tun_device.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <vector>
 
@@ -136,6 +139,27 @@ TEST_F(TunDeviceTest, TheKernelTakesACoalescedSuperPacket) {
     ASSERT_EQ(recv(receiver.get(), received.data(), received.size(), 0), 1000);
     EXPECT_EQ(received[0], index);
   }
+}
+
+// Anybody who can open /dev/net/tun might otherwise attach one, and get its share of the packets.
+TEST_F(TunDeviceTest, OnlyItsUserMayAttachAQueue) {
+  tun_.reset();
+  auto first = TunDevice::create({.name = "tunit", .multi_queue = true});
+  ASSERT_TRUE(first.has_value()) << first.error().to_string();
+  EXPECT_TRUE(first->open_queue().has_value());
+  ASSERT_FALSE(TunDevice::create({.name = "tunit", .multi_queue = true}).has_value()) << "nor is it joined";
+  const UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));  // some systems let everybody
+  const pid_t child = fork();
+  if (child == 0) {
+    ifreq request{};
+    first->name().copy(request.ifr_name, IFNAMSIZ - 1);
+    request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE);
+    const bool other = setresgid(12345, 12345, 12345) == 0 && setresuid(12345, 12345, 12345) == 0;
+    _exit(other && ioctl(fd.get(), TUNSETIFF, &request) != 0 && errno == EPERM ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(TunDeviceTest, WithoutOffloadItCarriesPlainPackets) {

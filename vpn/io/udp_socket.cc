@@ -183,6 +183,12 @@ Result<bool, Error> UdpSocket::set_fwmark(uint32_t fwmark) noexcept {
   return true;
 }
 
+Result<bool, Error> UdpSocket::share_port() noexcept {
+  if (set_option(fd(), SOL_SOCKET, SO_REUSEPORT, 1)) return true;
+  return fail(
+      Error{"", 0, "Workers", "cannot share the UDP port: " + error_text(errno), "set 'Workers = 1'"});
+}
+
 std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
   ReceiveBuffers& buffers = *receive_;
   for (size_t index = 0; index < kReceiveBatch; ++index) {
@@ -200,7 +206,7 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
   // An ICMP error that waits on the socket is taken off by the call that reports it.
   int got = -1;
   for (int attempt = 0; attempt < kErrorsTakenOff && got < 0; ++attempt) {
-    got = recvmmsg(fd(), buffers.messages.data(), kReceiveBatch, MSG_DONTWAIT, nullptr);
+    got = options_.calls->recvmmsg(fd(), buffers.messages.data(), kReceiveBatch, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) break;
   }
   if (got <= 0) return {};
@@ -250,7 +256,8 @@ void UdpSocket::send_batch(std::span<const SendRun> runs) noexcept {
       runs = runs.subspan(1);
       continue;
     }
-    const int sent = sendmmsg(fd(), send_->messages.data(), static_cast<unsigned>(described), MSG_DONTWAIT);
+    const int sent = options_.calls->sendmmsg(fd(), send_->messages.data(), static_cast<unsigned>(described),
+                                              MSG_DONTWAIT);
     if (sent > 0) {
       for (const SendRun& run : runs.first(static_cast<size_t>(sent))) {
         const size_t datagrams = datagram_count(run);
@@ -296,7 +303,7 @@ int UdpSocket::send_one(const SendRun& run) noexcept {
   OneMessage storage;
   msghdr message;
   describe(run, true, storage, message);
-  return sendmsg(fd(), &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
+  return options_.calls->sendmsg(fd(), &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
 }
 
 void UdpSocket::count_refusal(int error_number, uint64_t datagrams) noexcept {

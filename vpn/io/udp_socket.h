@@ -13,6 +13,7 @@
 #include "vpn/base/error.h"
 #include "vpn/base/ip_address.h"
 #include "vpn/base/result.h"
+#include "vpn/io/system_calls.h"
 #include "vpn/io/unique_fd.h"
 
 namespace vpn::io {
@@ -42,10 +43,11 @@ struct SendRun {
 
 struct UdpOptions {
   IpFamily family = IpFamily::kIpv4;
-  uint16_t port = 0;        // 0: the kernel chooses
-  uint32_t fwmark = 0;      // 0: none
-  bool offload = true;      // ask for UDP_SEGMENT and UDP_GRO
-  bool reuse_port = false;  // several workers share the port
+  uint16_t port = 0;    // 0: the kernel chooses
+  uint32_t fwmark = 0;  // 0: none
+  bool offload = true;  // ask for UDP_SEGMENT and UDP_GRO
+  SystemCalls* calls = &system_calls();
+  bool reuse_port = false;  // joins sockets of this user that share_port() let share their port
 };
 
 // What became of datagrams that were to be sent.
@@ -56,6 +58,17 @@ struct SendCounts {
   uint64_t unreachable = 0;  // ENETUNREACH, EHOSTUNREACH, …
   uint64_t refused = 0;      // EPERM, EACCES: a firewall
   uint64_t other = 0;
+
+  // Adds every count of another socket's.
+  SendCounts& operator+=(const SendCounts& more) noexcept {
+    sent += more.sent;
+    too_large += more.too_large;
+    no_buffer += more.no_buffer;
+    unreachable += more.unreachable;
+    refused += more.refused;
+    other += more.other;
+    return *this;
+  }
 };
 
 class UdpSocket {
@@ -73,6 +86,9 @@ class UdpSocket {
   [[nodiscard]] bool segments() const noexcept { return segments_; }
   [[nodiscard]] bool coalesces() const noexcept { return coalesces_; }
   [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;
+  // Lets further sockets (reuse_port) of this user have the same port. The kernel then gives each remote
+  // address and port to one of them, always the same.
+  [[nodiscard]] Result<bool, Error> share_port() noexcept;
 
   // Receives what is there, at most kReceiveBatch messages. The runs are valid until the next call. Empty:
   // nothing there.

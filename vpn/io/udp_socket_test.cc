@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/udp.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <vector>
 
 namespace vpn::io {
@@ -153,6 +156,144 @@ TEST_P(UdpSocketTest, ATakenPortIsAnErrorWithItsNumber) {
   EXPECT_THAT(second.error().to_string(), testing::HasSubstr("taken by another program; remedy: "));
 }
 
+// Each remote address and port is heard by one socket of those that share a port, always the same.
+TEST_P(UdpSocketTest, SocketsThatShareAPortDivideTheRemoteAddresses) {
+  ASSERT_TRUE(receiver_->share_port().has_value());
+  auto second = UdpSocket::open({.family = GetParam(), .port = receiver_->port(), .reuse_port = true});
+  ASSERT_TRUE(second.has_value()) << second.error().to_string();
+  const auto bytes = counting_bytes(10);
+  const SendRun run{to_, 0, bytes, 10};
+  size_t of_first = 0;
+  for (int remote = 0; remote < 64; ++remote) {
+    auto sender = UdpSocket::open({.family = GetParam()});
+    ASSERT_TRUE(sender.has_value());
+    size_t counts[2] = {0, 0};
+    for (int datagram = 0; datagram < 4; ++datagram) {
+      sender->send_batch({&run, 1});
+      pollfd waiting[] = {{receiver_->fd(), POLLIN, 0}, {second->fd(), POLLIN, 0}};
+      ASSERT_EQ(poll(waiting, 2, 5000), 1);
+      const size_t which = waiting[0].revents != 0 ? 0 : 1;
+      counts[which] += (which == 0 ? *receiver_ : *second).receive_batch().size();
+    }
+    EXPECT_TRUE(counts[0] == 0 || counts[1] == 0);
+    EXPECT_EQ(counts[0] + counts[1], 4u);
+    of_first += counts[0] / 4;
+  }
+  EXPECT_GT(of_first, 0u);
+  EXPECT_LT(of_first, 64u);
+}
+
+// Sends on, except that a message of several datagrams, or of one, or both, is refused.
+class RefusingCalls final : public SystemCalls {
+ public:
+  int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override {
+    ++batches;
+    for (unsigned index = 0; index < count; ++index) {
+      const int refusal = refusal_of(messages[index].msg_hdr);
+      if (refusal == 0) continue;
+      if (index > 0) return SystemCalls::sendmmsg(fd, messages, index, flags);
+      errno = refusal;
+      return -1;
+    }
+    return SystemCalls::sendmmsg(fd, messages, count, flags);
+  }
+  ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept override {
+    if (const int refusal = refusal_of(*message); refusal != 0) {
+      errno = refusal;
+      return -1;
+    }
+    return SystemCalls::sendmsg(fd, message, flags);
+  }
+  int for_runs = 0;    // the errno
+  int for_single = 0;  // likewise
+  int batches = 0;
+
+ private:
+  [[nodiscard]] int refusal_of(const msghdr& message) const {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
+         control = CMSG_NXTHDR(const_cast<msghdr*>(&message), control)) {
+      if (control->cmsg_level == SOL_UDP) return for_runs;
+    }
+    return for_single;
+  }
+};
+
+class RefusedSends : public UdpSocketTest {
+ protected:
+  void SetUp() override {
+    UdpSocketTest::SetUp();
+    if (IsSkipped()) return;
+    sender_.emplace(*UdpSocket::open({.family = GetParam(), .calls = &calls_}));
+  }
+  // Three runs of ten datagrams each, told apart by their length; whether all came, in order and once.
+  bool three_runs_arrive() {
+    const auto bytes = counting_bytes(3000);
+    const SendRun runs[] = {{to_, 0, BytesView(bytes).first(1000), 100},
+                            {to_, 0, BytesView(bytes).first(2000), 200},
+                            {to_, 0, BytesView(bytes).first(3000), 300}};
+    sender_->send_batch(runs);
+    const auto datagrams = receive(*receiver_, 30);
+    if (datagrams.size() != 30) return false;
+    for (size_t index = 0; index < 30; ++index) {
+      const size_t length = 100 * (index / 10 + 1);
+      if (datagrams[index].bytes.size() != length) return false;
+      const auto sent = BytesView(bytes).subspan(index % 10 * length, length);
+      if (!std::ranges::equal(datagrams[index].bytes, sent)) return false;
+    }
+    return true;
+  }
+  RefusingCalls calls_;
+};
+
+TEST_P(RefusedSends, EioSwitchesSegmentationOffAndLosesNothing) {
+  ASSERT_TRUE(sender_->segments());
+  calls_.for_runs = EIO;
+  EXPECT_TRUE(three_runs_arrive());
+  EXPECT_FALSE(sender_->segments());
+  EXPECT_EQ(calls_.batches, 1) << "not tried again";
+  EXPECT_EQ(sender_->counts().sent, 30u);
+}
+
+TEST_P(RefusedSends, EinvalSwitchesSegmentationOffWhenItDoesNotCease) {
+  calls_.for_runs = EINVAL;
+  EXPECT_TRUE(three_runs_arrive());
+  EXPECT_TRUE(sender_->segments()) << "it may have been those runs, or that route";
+  for (int round = 0; round < 5; ++round) EXPECT_TRUE(three_runs_arrive());
+  EXPECT_FALSE(sender_->segments());
+  EXPECT_EQ(sender_->counts().sent, 180u);
+}
+
+TEST_P(RefusedSends, OneRefusalAmongSuccessesSwitchesNothingOff) {
+  for (int round = 0; round < 30; ++round) {
+    calls_.for_runs = round % 2 == 0 ? EINVAL : 0;
+    EXPECT_TRUE(three_runs_arrive());
+  }
+  EXPECT_TRUE(sender_->segments());
+}
+
+TEST_P(RefusedSends, AreCountedByTheirReason) {
+  const auto bytes = counting_bytes(100);
+  const SendRun run{to_, 0, bytes, 100};
+  for (const int refusal : {EMSGSIZE, ENOBUFS, EAGAIN, EPERM, ENETUNREACH, EHOSTUNREACH, EOPNOTSUPP}) {
+    calls_.for_single = refusal;
+    sender_->send_batch({&run, 1});
+  }
+  const SendCounts& counts = sender_->counts();
+  EXPECT_EQ(counts.sent, 0u);
+  EXPECT_EQ(counts.too_large, 1u);
+  EXPECT_EQ(counts.no_buffer, 2u);
+  EXPECT_EQ(counts.refused, 1u);
+  EXPECT_EQ(counts.unreachable, 2u);
+  EXPECT_EQ(counts.other, 1u);
+  calls_.for_single = 0;
+  sender_->send_batch({&run, 1});
+  EXPECT_EQ(sender_->counts().sent, 1u) << "and it is back when the network is";
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RefusedSends, testing::Values(IpFamily::kIpv4, IpFamily::kIpv6),
+                         [](const auto& family) {
+                           return family.param == IpFamily::kIpv4 ? "Ipv4" : "Ipv6";
+                         });
 INSTANTIATE_TEST_SUITE_P(Families, UdpSocketTest, testing::Values(IpFamily::kIpv4, IpFamily::kIpv6),
                          [](const auto& family) {
                            return family.param == IpFamily::kIpv4 ? "Ipv4" : "Ipv6";

@@ -1,0 +1,382 @@
+// Devices with several workers each, on loopback sockets, their TUN queues held by the test. Needs no right,
+// and runs under ThreadSanitizer.
+#include "vpn/daemon/device.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "vpn/base/endian.h"
+#include "vpn/crypto/initialize.h"
+#include "vpn/crypto/x25519.h"
+#include "vpn/io/system.h"
+#include "vpn/offload/test_packets.h"
+
+namespace vpn::daemon {
+namespace {
+
+using offload::testing::make_packet;
+using offload::testing::Packet;
+
+constexpr std::chrono::seconds kDeadline{60};
+
+Secret<32> private_key(uint8_t number) {
+  Secret<32> key;
+  std::ranges::fill(key.mutable_view(), number);
+  crypto::clamp(key.mutable_view());
+  return key;
+}
+
+PublicKey public_key(uint8_t number) {
+  return crypto::derive_public_key(private_key(number).view());
+}
+
+// One device, its main loop on a thread, and the outer ends of its queues.
+class Host {
+ public:
+  // Tunnel address 10.0.0.`number`.
+  Host(uint8_t number, size_t workers, io::SystemCalls& calls = io::system_calls(),
+       bool super_packets = false)
+      : number_(number) {
+    std::vector<io::TunDevice> queues;
+    for (size_t index = 0; index < workers; ++index) {
+      int ends[2];
+      EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+      io::TunOptions options;
+      options.name = "test";
+      options.calls = &calls;
+      queues.push_back(io::TunDevice::adopt(io::UniqueFd(ends[0]), options,
+                                            {super_packets, super_packets, super_packets}));
+      outer_.emplace_back(ends[1]);
+    }
+    UdpPair::Options sockets;
+    sockets.calls = &calls;
+    Device::Options options;
+    options.interface = "test";
+    options.workers = workers;
+    auto device = Device::assemble(options, std::move(queues), *UdpPair::open_group(sockets, workers), loop_,
+                                   random_, log_, {});
+    device_ = std::move(*device);
+    config::DeviceChange change;
+    change.private_key = private_key(number);
+    EXPECT_TRUE(device_->apply(change).has_value());
+    device_->start_workers();
+    thread_ = std::thread([this] { loop_.run([this] { device_->finish_round(); }); });
+  }
+  ~Host() {
+    loop_.post([this] { loop_.stop(); });
+    thread_.join();
+  }
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  // Runs `task(Device&)` on the main loop, as the control socket does, and waits for it.
+  template <typename Task>
+  auto control(Task task) {
+    std::packaged_task<decltype(task(*device_))()> packaged([&] { return task(*device_); });
+    auto result = packaged.get_future();
+    loop_.post([&] { packaged(); });
+    return result.get();
+  }
+
+  void add_peer(uint8_t other, std::optional<uint16_t> port) {
+    config::DeviceChange change;
+    config::PeerChange& peer = change.peers.emplace_back(public_key(other));
+    peer.allowed_ips.push_back({IpPrefix{IpAddress::ipv4(10, 0, 0, other), 32}});
+    peer.rekey_after_time = std::chrono::seconds(1);  // handshakes beside the data
+    if (port) peer.endpoint = UdpAddress{IpAddress::ipv4(127, 0, 0, 1), *port, 0};
+    EXPECT_TRUE(control([&](Device& device) { return device.apply(change); }).has_value());
+  }
+  uint16_t port() {
+    return control([](Device& device) { return device.listen_port(); });
+  }
+  uint64_t counter(std::string_view name) {
+    const auto report = control([](Device& device) { return device.report(); });
+    for (const auto& [one, count] : report.counters) {
+      if (one == name) return count;
+    }
+    ADD_FAILURE() << "no counter " << name;
+    return 0;
+  }
+
+  [[nodiscard]] size_t queue_count() const { return outer_.size(); }
+  // What the kernel would do with a packet of this flow, which is not open to joining.
+  void put(size_t queue, BytesView packet) {
+    pollfd waiting{outer_[queue].get(), POLLOUT, 0};
+    ASSERT_EQ(poll(&waiting, 1, 10'000), 1);
+    ASSERT_EQ(write(outer_[queue].get(), packet.data(), packet.size()), static_cast<ssize_t>(packet.size()));
+  }
+  // The next packet that came out of this queue; empty when none came for a tenth of a second.
+  std::optional<Packet> take(size_t queue) {
+    pollfd waiting{outer_[queue].get(), POLLIN, 0};
+    if (poll(&waiting, 1, 100) != 1) return std::nullopt;
+    Packet packet(io::TunDevice::kLongestPacket + 10);
+    const ssize_t got = read(outer_[queue].get(), packet.data(), packet.size());
+    if (got <= 0) return std::nullopt;
+    packet.resize(static_cast<size_t>(got));
+    return packet;
+  }
+
+ private:
+  static LogOptions quiet() {
+    LogOptions options;
+    options.level = LogLevel::kOff;
+    return options;
+  }
+
+  uint8_t number_;
+  io::SystemRandom random_;
+  Log log_{quiet(), "test"};
+  io::EventLoop loop_ = *io::EventLoop::create();
+  std::vector<io::UniqueFd> outer_;
+  std::unique_ptr<Device> device_;
+  std::thread thread_;
+};
+
+// An IPv4 UDP packet that says which flow it belongs to (its source port) and its place in it.
+Packet numbered(uint8_t from, uint8_t to, uint16_t flow, uint32_t place) {
+  Packet packet = make_packet({.tcp = false, .source_port = flow, .payload_bytes = 64});
+  const auto set_address = [&](size_t at, uint8_t host) {
+    const auto bytes = IpAddress::ipv4(10, 0, 0, host);
+    copy_bytes(bytes.bytes(), MutableBytes(packet).subspan(at));
+  };
+  set_address(12, from);
+  set_address(16, to);
+  store_be<uint32_t>(&packet[28], place);
+  store_be<uint16_t>(&packet[26], 0);  // no checksum, which UDP over IPv4 may do
+  return packet;
+}
+
+// What arrives at a host, by flow, and that each flow's packets come in order and once.
+class Arrivals {
+ public:
+  void add(BytesView packet) {
+    const uint16_t flow = load_be<uint16_t>(&packet[20]);
+    const uint32_t place = load_be<uint32_t>(&packet[28]);
+    const std::lock_guard lock(mutex_);
+    auto& next = next_[flow];
+    if (place < next) ++out_of_order_;
+    next = place + 1;
+    ++count_;
+    more_.notify_all();
+  }
+  // False when it does not come to that before the deadline.
+  bool wait_for(uint64_t count) {
+    std::unique_lock lock(mutex_);
+    return more_.wait_for(lock, kDeadline, [&] { return count_ >= count; });
+  }
+  // The same of this packet of a flow.
+  bool wait_for(uint16_t flow, uint32_t place) {
+    std::unique_lock lock(mutex_);
+    return more_.wait_for(lock, kDeadline, [&] { return next_[flow] > place; });
+  }
+  uint64_t out_of_order() {
+    const std::lock_guard lock(mutex_);
+    return out_of_order_;
+  }
+  size_t flows() {
+    const std::lock_guard lock(mutex_);
+    return next_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable more_;
+  std::map<uint16_t, uint32_t> next_;
+  uint64_t count_ = 0;
+  uint64_t out_of_order_ = 0;
+};
+
+class Devices : public testing::TestWithParam<size_t> {
+ protected:
+  static constexpr uint8_t kHub = 1;
+  static constexpr uint32_t kPackets = 1500;  // of each flow; one flow a queue
+  // Packets of a flow on their way at most, so that no buffer overflows.
+  static constexpr uint32_t kWindow = 16;
+
+  void SetUp() override { crypto::initialize(); }
+
+  static void send_flows(Host& host, uint8_t spoke, Arrivals& at_hub) {
+    for (uint32_t place = 0; place < kPackets; ++place) {
+      for (size_t queue = 0; queue < host.queue_count(); ++queue) {
+        const auto flow = static_cast<uint16_t>(1000 + 100 * spoke + queue);
+        if (place >= kWindow && !at_hub.wait_for(flow, place - kWindow)) return;
+        host.put(queue, numbered(static_cast<uint8_t>(10 + spoke), kHub, flow, place));
+      }
+      if (place % 100 == 0) {
+        EXPECT_EQ(host.counter("send_refused"), 0u);
+      }
+    }
+  }
+};
+
+// Three spokes send to a hub at once, each through all of its queues, the hub answers, and meanwhile reports
+// are asked for and a spoke changes its port. Nothing is lost but what was on its way then, and nothing comes
+// twice or out of order.
+TEST_P(Devices, CarryManyFlowsInOrderWhileTheyAreReportedOnAndRoam) {
+  constexpr uint8_t kSpokes = 3;
+  const size_t workers = GetParam();
+  Host hub(kHub, workers);
+  std::vector<std::unique_ptr<Host>> spokes;
+  for (uint8_t spoke = 0; spoke < kSpokes; ++spoke) {
+    const auto number = static_cast<uint8_t>(10 + spoke);
+    spokes.push_back(std::make_unique<Host>(number, workers));
+    spokes.back()->add_peer(kHub, hub.port());
+    hub.add_peer(number, std::nullopt);
+  }
+
+  std::atomic<bool> ending = false;
+  Arrivals at_hub;
+  std::vector<std::thread> readers;
+  for (size_t queue = 0; queue < workers; ++queue) {
+    readers.emplace_back([&, queue] {
+      while (!ending) {
+        if (const auto packet = hub.take(queue)) at_hub.add(*packet);
+      }
+    });
+  }
+  std::vector<std::thread> writers;
+  for (uint8_t spoke = 0; spoke < kSpokes; ++spoke) {
+    writers.emplace_back([&, spoke] { send_flows(*spokes[spoke], spoke, at_hub); });
+  }
+  for (int round = 0; round < 20; ++round) static_cast<void>(hub.counter("sent_datagrams"));
+  for (std::thread& writer : writers) writer.join();
+  const uint64_t all = uint64_t{kSpokes} * workers * kPackets;
+  EXPECT_TRUE(at_hub.wait_for(all));
+  EXPECT_EQ(at_hub.out_of_order(), 0u);
+  EXPECT_EQ(at_hub.flows(), kSpokes * workers);
+
+  // A spoke moves to another port: the hub answers there.
+  config::DeviceChange move;
+  move.listen_port = 0;
+  EXPECT_TRUE(spokes[0]->control([&](Device& device) { return device.apply(move); }).has_value());
+  const uint16_t port = spokes[0]->port();
+  spokes[0]->put(0, numbered(10, kHub, 999, 0));
+  EXPECT_TRUE(at_hub.wait_for(all + 1));
+  const auto report = hub.control([](Device& device) { return device.report(); });
+  EXPECT_EQ(report.peers[0].endpoint->port, port);
+  EXPECT_EQ(report.peers[0].roamed_count, 1u);
+  // Back to it from the hub, by whichever worker.
+  for (size_t queue = 0; queue < workers; ++queue) {
+    hub.put(queue, numbered(kHub, 10, static_cast<uint16_t>(2000 + queue), 0));
+  }
+  size_t back = 0;
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (back < workers && std::chrono::steady_clock::now() < deadline) {
+    for (size_t queue = 0; queue < workers; ++queue) back += spokes[0]->take(queue).has_value() ? 1 : 0;
+  }
+  EXPECT_EQ(back, workers);
+  ending = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(hub.counter("drop_replayed"), 0u);
+}
+
+// A kernel that says at set-up that it takes super-packets, and refuses them.
+class RefusesSuperPackets final : public io::SystemCalls {
+ public:
+  explicit RefusesSuperPackets(int error_number) : error_number_(error_number) {}
+  ssize_t writev(int fd, const iovec* parts, int count) noexcept override {
+    const auto* const header = static_cast<const uint8_t*>(parts[0].iov_base);
+    const bool is_super =
+        offload::VnetHeader::decode(std::span<const uint8_t, 10>(header, 10))->gso != offload::GsoKind::kNone;
+    if (!is_super && !interface_is_down) return SystemCalls::writev(fd, parts, count);
+    ++refusals;
+    errno = error_number_;
+    return -1;
+  }
+  std::atomic<int> refusals = 0;
+  std::atomic<bool> interface_is_down = false;
+
+ private:
+  int error_number_;
+};
+
+class RefusedSuperPackets : public testing::TestWithParam<int> {
+ protected:
+  // Sends a run of datagrams of one flow, which the receiver would join.
+  void send_run(Host& host, uint16_t flow) {
+    Packet packet = make_packet({.tcp = false, .source_port = flow, .payload_bytes = 10 * 500});
+    for (const auto& [at, number] : {std::pair<size_t, uint8_t>{12, uint8_t{2}}, {16, uint8_t{1}}}) {
+      const auto address = IpAddress::ipv4(10, 0, 0, number);
+      copy_bytes(address.bytes(), MutableBytes(packet).subspan(at));
+    }
+    Packet with_header(10);
+    offload::VnetHeader header;
+    header.needs_checksum = true;
+    header.gso = offload::GsoKind::kUdp;
+    header.segment_bytes = 500;
+    header.checksum_start = 20;
+    header.checksum_offset = 6;
+    header.encode(std::span<uint8_t, 10>(with_header));
+    with_header.insert(with_header.end(), packet.begin(), packet.end());
+    host.put(0, with_header);
+  }
+  // How many packets of 500 bytes of payload arrive until there are `count`, all sound.
+  size_t arrived(Host& host, size_t count) {
+    size_t packets = 0;
+    const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+    while (packets < count && std::chrono::steady_clock::now() < deadline) {
+      auto packet = host.take(0);
+      if (!packet) continue;
+      packet->erase(packet->begin(), packet->begin() + 10);
+      EXPECT_EQ(packet->size(), 528u);
+      EXPECT_TRUE(offload::testing::checksums_are_right(*packet));
+      ++packets;
+    }
+    return packets;
+  }
+  std::string tun_offload(Host& host) {
+    return host.control([](Device& device) { return device.report(); }).tun_offload;
+  }
+};
+
+TEST_P(RefusedSuperPackets, GoAsSegmentsAndAreNotTriedAgain) {
+  RefusesSuperPackets calls(GetParam());
+  Host receiver(1, 1, calls, true);
+  Host sender(2, 1, io::system_calls(), true);
+  receiver.add_peer(2, std::nullopt);
+  sender.add_peer(1, receiver.port());
+  EXPECT_EQ(tun_offload(receiver), "tso uso");
+  send_run(sender, 1000);  // waits for the handshake, and may come one by one
+  EXPECT_EQ(arrived(receiver, 10), 10u);
+  send_run(sender, 1000);
+  EXPECT_EQ(arrived(receiver, 10), 10u);
+  EXPECT_EQ(tun_offload(receiver), "tso") << "TCP was not refused";
+  const int refusals = calls.refusals;
+  EXPECT_GE(refusals, 1);
+  send_run(sender, 1000);
+  EXPECT_EQ(arrived(receiver, 10), 10u);
+  EXPECT_EQ(calls.refusals, refusals);
+  EXPECT_EQ(receiver.counter("tun_refused"), 0u);
+}
+
+TEST_P(RefusedSuperPackets, AreKeptToWhenNothingIsTaken) {
+  RefusesSuperPackets calls(GetParam());
+  Host receiver(1, 1, calls, true);
+  Host sender(2, 1, io::system_calls(), true);
+  receiver.add_peer(2, std::nullopt);
+  sender.add_peer(1, receiver.port());
+  calls.interface_is_down = true;
+  send_run(sender, 1000);
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (receiver.counter("tun_refused") < 10 && std::chrono::steady_clock::now() < deadline) {
+  }
+  send_run(sender, 1000);
+  while (receiver.counter("tun_refused") < 20 && std::chrono::steady_clock::now() < deadline) {
+  }
+  EXPECT_EQ(receiver.counter("tun_refused"), 20u);
+  EXPECT_EQ(tun_offload(receiver), "tso uso") << "an interface that is down says nothing of offloads";
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, RefusedSuperPackets, testing::Values(EINVAL, EIO),
+                         [](const auto& error) { return error.param == EIO ? "Eio" : "Einval"; });
+INSTANTIATE_TEST_SUITE_P(Workers, Devices, testing::Values(1, 2, 4));
+
+}  // namespace
+}  // namespace vpn::daemon
