@@ -54,7 +54,7 @@ mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each withi
 	@ci/mutants --seconds $(FUZZ_SECONDS)
 
 bench: build ## (sudo) ours and other VPNs side by side, cost curves, ciphers alone: build-logs/bench.{json,svg} and more
-	@ci/build dev --target vpn_bench_plaintext
+	@ci/build dev --target vpn_bench_plaintext vpn_bench_crowd
 	@ci/bench
 
 bench-core: ## ciphers, handshakes, replay check, look-ups, memory, a hub of 10,000 peers

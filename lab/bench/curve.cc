@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "lab/bench/lane.h"
 #include "lab/bench/leash.h"
 #include "lab/bench/machine.h"
 #include "lab/bench/turn.h"
@@ -13,6 +14,7 @@ namespace lab::bench {
 namespace {
 
 constexpr std::array<size_t, 5> kPeerCounts = {1, 10, 100, 1000, 10'000};
+constexpr std::array<size_t, 4> kActiveCounts = {1, 10, 100, 1000};
 constexpr std::array<size_t, 9> kInnerBytes = {64, 128, 256, 512, 1024, 1420, 2800, 5600, 9000};
 constexpr size_t kUdpHeaderBytes = 28;  // IPv4 and UDP
 
@@ -30,6 +32,18 @@ std::vector<Step> peer_steps(const TurnOptions& base) {
     Step step{static_cast<double>(count), base, "tcp1_gbit", 1};
     step.turn.measures = {"tcp1"};
     step.turn.further_peers = count - 1;
+    steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+std::vector<Step> active_steps(const TurnOptions& base) {
+  std::vector<Step> steps;
+  for (const size_t count : kActiveCounts) {
+    Step step{static_cast<double>(count), base, "crowd_pps",
+              static_cast<double>(kCrowdPayloadBytes + kUdpHeaderBytes) * 8e-9};
+    step.turn.measures = {"crowd"};
+    step.turn.crowd = count;
     steps.push_back(std::move(step));
   }
   return steps;
@@ -55,11 +69,14 @@ Result<CurveReport> begin_report(const std::string& curve) {
   if (curve == "peers") {
     report.title = "One TCP stream, by the number of configured peers";
     report.x_title = "peers";
+  } else if (curve == "active") {
+    report.title = "UDP from one daemon to all its peers together, at most 1 % lost, by their number";
+    report.x_title = "peers";
   } else if (curve == "size") {
     report.title = "UDP at the highest rate that loses at most 1 %, by the size of the inner packet";
     report.x_title = "bytes";
   } else {
-    return fail("--curve", fmt::format("'{}' is no curve", curve), "use peers or size");
+    return fail("--curve", fmt::format("'{}' is no curve", curve), "use peers, active or size");
   }
   return report;
 }
@@ -86,7 +103,9 @@ Result<CurveReport> run_curve(const std::string& curve, const Options& options,
   base.quick = options.quick;
   base.seconds = options.quick ? 0.5 : options.seconds;
   report->rounds = options.quick ? 1 : options.rounds;
-  const std::vector<Step> steps = curve == "peers" ? peer_steps(base) : size_steps(base);
+  const std::vector<Step> steps = curve == "peers"    ? peer_steps(base)
+                                  : curve == "active" ? active_steps(base)
+                                                      : size_steps(base);
   for (const Candidate& candidate : *candidates) {
     report->lines.push_back({std::string(candidate.name), std::string(candidate.about), {}, {}});
     const CandidateReport described = describe(candidate);

@@ -23,16 +23,17 @@ struct CurveLine {
 struct CurveReport {
   std::string started;
   Machine machine;
-  std::string curve;  // "peers", "size"
+  std::string curve;  // "peers", "active", "size"
   std::string title;
   std::string x_title;
   unsigned rounds = 0;
   std::vector<CurveLine> lines;
 };
 
-// Draws "peers" (1 … 10,000 configured peers, of which one is active: a single TCP stream's throughput) or
-// "size" (inner packets of 64 … 9000 bytes over a link that carries them whole: the highest UDP rate that
-// loses at most 1 %), for `options.candidates`, else vpn and vpn-aes.
+// Draws "peers" (1 … 10,000 configured peers, of which one is active: a single TCP stream's throughput),
+// "active" (1 … 1,000 peers that all receive: their throughput together) or "size" (inner packets of
+// 64 … 9000 bytes over a link that carries them whole: the highest UDP rate that loses at most 1 %), for
+// `options.candidates`, else vpn and vpn-aes.
 [[nodiscard]] Result<CurveReport> run_curve(const std::string& curve, const Options& options,
                                             const ProgressSink& progress);
 

@@ -35,6 +35,7 @@ using vpn::traffic::SteadyClock;
 
 constexpr std::chrono::seconds kTunnelStart{10};
 constexpr milliseconds kPoll{2};
+constexpr std::chrono::seconds kCrowdStart{60};
 constexpr milliseconds kLoadedPingInterval{10};
 
 std::chrono::nanoseconds seconds(double count) {
@@ -81,6 +82,7 @@ class Measurer {
       if (measure == "ping") ping_idle();
       if (measure == "tcp1") tcp(1, "tcp1");
       if (measure == "tcp4") tcp(4, "tcp4");
+      if (measure == "crowd") crowd();
       if (measure.starts_with("udp")) udp(std::stoul(measure.substr(3)), measure);
     }
   }
@@ -196,6 +198,71 @@ class Measurer {
       return say_failure(measure, "more than 1 % was lost at every rate");
     say_found(measure + "_pps", found->best.received_per_second);
     say_found(measure + "_loss", found->best.loss * 100);
+  }
+
+  // What the crowd said last: "", "ready", or how many packets it has opened.
+  [[nodiscard]] std::string crowd_word() const {
+    std::string text = read_file(probe_.crowd_log).value_or("");
+    text.resize(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n'));
+    const size_t start = text.rfind('\n');
+    return text.substr(start == std::string::npos ? 0 : start + 1);
+  }
+
+  // Waits until the crowd's count has not changed for a while; false: it never became ready.
+  [[nodiscard]] bool await_crowd(milliseconds quiet, uint64_t& opened) const {
+    const auto deadline = SteadyClock::now() + kCrowdStart;
+    std::string word = crowd_word();
+    for (auto since = SteadyClock::now(); SteadyClock::now() < deadline;) {
+      std::this_thread::sleep_for(kPoll);
+      const std::string now = crowd_word();
+      if (now != word) {
+        word = now;
+        since = SteadyClock::now();
+      }
+      if (word.empty() || SteadyClock::now() - since < quiet) continue;
+      opened = word == "ready" ? 0 : std::strtoull(word.c_str(), nullptr, 10);
+      return true;
+    }
+    return false;
+  }
+
+  Result<void> route_to_crowd() {
+    const auto scope = NetworkNamespaceScope::enter(networks_[1]);
+    if (!scope) return fail(scope.error());
+    auto netlink = Netlink::open();
+    if (!netlink) return fail(netlink.error());
+    return netlink->add_route(*vpn::IpPrefix::parse(kCrowdPrefix), std::nullopt, "wg0");
+  }
+
+  // From the host right to every peer of the crowd in turn.
+  void crowd() {
+    if (auto routed = route_to_crowd(); !routed) return say_failure("crowd", routed.error().to_string());
+    std::vector<vpn::UdpAddress> receivers;
+    for (size_t index = 0; index < probe_.crowd_size; ++index)
+      receivers.push_back({crowd_address(index), 9, 0});
+    uint64_t opened = 0;
+    if (!await_crowd(milliseconds(100), opened))
+      return say_failure("crowd", "not every peer made its handshake");
+    vpn::traffic::UdpLoad load{.payload_bytes = kCrowdPayloadBytes};
+    load.duration = probe_.quick ? milliseconds(200) : milliseconds(500);
+    const vpn::traffic::RateSearch search{.precision = probe_.quick ? 0.15 : 0.05};
+    const auto found = vpn::traffic::find_lossless_rate(
+        search, [&](double rate) -> vpn::Result<vpn::traffic::RateTrial, vpn::Error> {
+          load.packets_per_second = rate;
+          const uint64_t before = opened;
+          const auto sent = vpn::traffic::spray_udp(ends_[1], receivers, load);
+          if (!sent) return vpn::fail(sent.error());
+          if (!await_crowd(milliseconds(150), opened)) {
+            return vpn::fail(vpn::Error{"", 0, "", "the crowd fell silent", ""});
+          }
+          const auto count = static_cast<double>(sent->packets);
+          const auto arrived = std::min(count, static_cast<double>(opened - before));
+          return vpn::traffic::RateTrial{count / sent->seconds, arrived / sent->seconds, 1 - arrived / count};
+        });
+    if (!found) return say_failure("crowd", found.error().to_string());
+    if (found->best.received_per_second == 0)
+      return say_failure("crowd", "more than 1 % was lost at every rate");
+    say_found("crowd_pps", found->best.received_per_second);
   }
 
   void say_quantiles(const std::string& prefix, const std::vector<double>& round_trips_ms) {

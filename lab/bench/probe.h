@@ -20,8 +20,12 @@ struct Probe {
   std::string interface_to_set_up;
   std::vector<pid_t> daemons;         // whose processor time and memory count
   std::vector<std::string> measures;  // those of metrics.h; of UDP, "udpN" with any payload of N bytes
-  double seconds = 3;                 // of a TCP window
-  bool quick = false;                 // shorter trials
+  // For the measure "crowd": what the peers in the host left say they opened (vpn/bench/crowd.cc), and how
+  // many there are.
+  std::string crowd_log;
+  size_t crowd_size = 0;
+  double seconds = 3;  // of a TCP window
+  bool quick = false;  // shorter trials
 };
 
 // What the probe reports as it goes.

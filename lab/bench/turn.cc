@@ -13,6 +13,7 @@
 #include "lab/run/tunnels.h"
 #include "lab/run/uapi_client.h"
 #include "vpn/config/device_change.h"
+#include "vpn/config/text.h"
 
 namespace lab::bench {
 namespace {
@@ -55,15 +56,45 @@ Result<void> add_silent_peers(const Lab& lab, size_t count) {
         vpn::PublicKey key;
         randombytes_buf(key.bytes.data(), key.bytes.size());
         vpn::config::PeerChange peer(key);
-        const auto address =
-            vpn::IpAddress::ipv4(10, 100, static_cast<uint8_t>(done >> 8), static_cast<uint8_t>(done));
-        peer.allowed_ips.push_back({vpn::IpPrefix{address, 32}, false});
+        peer.allowed_ips.push_back({vpn::IpPrefix{crowd_address(done), 32}, false});
         change.peers.push_back(std::move(peer));
       }
       if (auto set = set_device(socket, change); !set) return set;
     }
   }
   return {};
+}
+
+// Draws the crowd's keys, makes them peers of the daemon of the host right, and starts the crowd in the host
+// left. Returns its log.
+Result<std::string> start_crowd(const Lab& lab, const Candidate& candidate, size_t count) {
+  const bool aes = candidate.detail == "aes-256-gcm";
+  const std::string socket = control_socket(lab.state(), "right", kInterface);
+  const auto hub = get_device(socket);
+  if (!hub) return fail(hub.error());
+  const auto program = find_program("vpn_bench_crowd");
+  if (!program) return fail("vpn_bench_crowd", "not built", "build the target vpn_bench_crowd");
+  vpn::PublicKey hub_key;
+  crypto_scalarmult_base(hub_key.bytes.data(), hub->private_key->view().data());
+  std::string input = fmt::format("{}\n{}:{}\n{}\n", vpn::config::to_base64(hub_key.bytes), kLinkAddresses[1],
+                                  hub->listen_port, aes ? "aes-256-gcm" : "chacha20-poly1305");
+  vpn::config::DeviceChange change;
+  for (size_t index = 0; index < count; ++index) {
+    vpn::Secret<32> key;
+    randombytes_buf(key.mutable_view().data(), 32);
+    vpn::PublicKey open;
+    crypto_scalarmult_base(open.bytes.data(), key.view().data());
+    vpn::config::PeerChange peer(open);
+    peer.allowed_ips.push_back({vpn::IpPrefix{crowd_address(index), 32}, false});
+    if (aes) peer.cipher = vpn::config::Cipher::kAes256Gcm;
+    change.peers.push_back(std::move(peer));
+    input += vpn::config::to_base64(key.view()) + "\n";
+  }
+  if (auto set = set_device(socket, change); !set) return fail(set.error());
+  const std::string log = lab.state().file("logs/crowd.log");
+  if (auto started = start_in_host(lab, "left", {*program}, input, log); !started)
+    return fail(started.error());
+  return log;
 }
 
 void note_engine(const Lab& lab, const Candidate& candidate, CandidateReport& report) {
@@ -117,6 +148,12 @@ Result<Probe> prepare_probe(const Lab& lab, const Candidate& candidate, const Tu
     auto interface = start_foreign(lab, candidate);
     if (!interface) return fail(interface.error());
     probe.interface_to_set_up = std::move(*interface);
+  }
+  if (options.crowd > 0) {
+    auto log = start_crowd(lab, candidate, options.crowd);
+    if (!log) return fail(log.error());
+    probe.crowd_log = std::move(*log);
+    probe.crowd_size = options.crowd;
   }
   const auto& addresses = candidate.kind == CandidateKind::kBareLink ? kLinkAddresses : kTunnelAddresses;
   for (size_t end = 0; end < 2; ++end) {

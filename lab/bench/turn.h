@@ -20,6 +20,8 @@ struct TurnOptions {
   bool quick = false;
   // Peers that both daemons of `vpn` know besides each other, and that never speak.
   size_t further_peers = 0;
+  // Instead, so many peers of the host right's daemon that do speak, in a process of the host left.
+  size_t crowd = 0;
   bool jumbo = false;  // inner packets of up to 9000 bytes, over a link that carries them whole
 };
 

@@ -169,7 +169,8 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
   verb->add_option("--impair", bench.options.weather,
                    "The link's weather: \"delay=10ms loss=0.1%\"; else a bare veth pair");
   verb->add_option("--seed", bench.options.seed, "Of the weather");
-  verb->add_option("--curve", bench.curve, "peers or size: how our tunnel's throughput changes with it");
+  verb->add_option("--curve", bench.curve,
+                   "peers, active or size: how our tunnel's throughput changes with it");
   verb->add_option("--json", bench.json_file, "Write all figures to this file");
   verb->add_option("--svg", bench.svg_file, "Draw a chart into this file");
   verb->callback([&arguments] { arguments.status = lab::cli::bench(arguments.bench); });

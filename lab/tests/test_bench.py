@@ -59,6 +59,18 @@ def test_the_ceiling_and_the_other_cipher_carry_traffic(lab: LabProgram, tmp_pat
         assert candidate["metrics"]["udp64_loss"]["highest"] <= 1
 
 
+@pytest.mark.parametrize(("curve", "xs"), [("peers", [1, 10, 100, 1000, 10000]), ("active", [1, 10, 100, 1000])])
+def test_curves_have_all_their_points(lab: LabProgram, tmp_path: Path, curve: str, xs: list[int]) -> None:
+    report, printed = run(lab, tmp_path, "--curve", curve, "--candidates", "vpn", "--quick")
+    assert report["schema"] == "lab-bench-curve/1"
+    (line,) = report["lines"]
+    assert line["failures"] == []
+    assert [point["x"] for point in line["points"]] == xs
+    assert all(point["median"] > 0 for point in line["points"])
+    assert line["points"][0]["of_first"] == 1
+    assert "of the first" in printed
+
+
 def test_the_ceiling_is_out_of_reach_of_the_program() -> None:
     mark = b"no cryptography\0"
     assert mark in (PROGRAMS / "vpn_bench_plaintext").read_bytes()

@@ -1,6 +1,8 @@
 // The loads over loopback: their structure and sums, never their speed.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "vpn/traffic/ping.h"
 #include "vpn/traffic/tcp_load.h"
 #include "vpn/traffic/udp_load.h"
@@ -41,6 +43,27 @@ TEST(TrafficTest, UdpOffersTheRateItIsToldAndCountsWhatArrives) {
   EXPECT_LE(trial->offered_per_second, 2100);
   EXPECT_LE(trial->received_per_second, trial->offered_per_second);
   EXPECT_NEAR(trial->received_per_second, trial->offered_per_second * (1 - trial->loss), 1e-6);
+}
+
+TEST(TrafficTest, SprayReachesItsReceiversInTurn) {
+  UdpAddress first;
+  UdpAddress second;
+  const auto one = open_bound(kHere, SOCK_DGRAM | SOCK_NONBLOCK, 0, first);
+  const auto other = open_bound(kHere, SOCK_DGRAM | SOCK_NONBLOCK, 0, second);
+  ASSERT_TRUE(one && other);
+  const auto sent =
+      spray_udp(kHere, {first, second},
+                {.payload_bytes = 10, .packets_per_second = 1000, .duration = milliseconds(60)});
+  ASSERT_TRUE(sent) << sent.error().to_string();
+  const auto count = [](int fd) {
+    std::array<char, 16> buffer{};
+    uint64_t packets = 0;
+    while (::recv(fd, buffer.data(), buffer.size(), 0) == 10) ++packets;
+    return packets;
+  };
+  const uint64_t to_first = count(one->get());
+  EXPECT_EQ(to_first, (sent->packets + 1) / 2);
+  EXPECT_EQ(to_first + count(other->get()), sent->packets);
 }
 
 TEST(TrafficTest, PingMeasuresEveryAnswerItGets) {

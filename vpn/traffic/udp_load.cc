@@ -35,9 +35,32 @@ struct Batch {
   std::array<mmsghdr, kBatch> messages{};
 };
 
-// Sends at the rate for as long as told; returns how many the kernel took, which includes those a full queue
-// on the way then drops.
-Result<uint64_t, Error> send_paced(const End& from, int socket, const UdpLoad& load, double& seconds) {
+// Whom each message of the next batch goes to; without receivers the socket is connected.
+class Addressing {
+ public:
+  explicit Addressing(const std::vector<UdpAddress>& receivers) : addresses_(receivers.size()) {
+    for (size_t index = 0; index < receivers.size(); ++index) {
+      length_ = io::to_sockaddr(receivers[index], addresses_[index]);
+    }
+  }
+  void address(Batch& batch, unsigned count) {
+    if (addresses_.empty()) return;
+    for (unsigned index = 0; index < count; ++index) {
+      batch.messages[index].msg_hdr.msg_name = &addresses_[next_];
+      batch.messages[index].msg_hdr.msg_namelen = length_;
+      next_ = next_ + 1 == addresses_.size() ? 0 : next_ + 1;
+    }
+  }
+
+ private:
+  std::vector<sockaddr_storage> addresses_;
+  socklen_t length_ = 0;
+  size_t next_ = 0;
+};
+
+// Sends at the rate for as long as told; counts what the kernel took, which includes what a full queue on the
+// way then drops.
+Result<Sent, Error> send_paced(const End& from, int socket, const UdpLoad& load, Addressing addressing) {
   ::prctl(PR_SET_TIMERSLACK, 1UL);
   Batch batch(load.payload_bytes);
   const double rate = load.packets_per_second;
@@ -53,6 +76,7 @@ Result<uint64_t, Error> send_paced(const End& from, int socket, const UdpLoad& l
       continue;
     }
     const auto count = static_cast<unsigned>(std::min<uint64_t>(due - sent, kBatch));
+    addressing.address(batch, count);
     const int taken = ::sendmmsg(socket, batch.messages.data(), count, MSG_NOSIGNAL);
     if (taken > 0) {
       sent += static_cast<uint64_t>(taken);
@@ -60,8 +84,8 @@ Result<uint64_t, Error> send_paced(const End& from, int socket, const UdpLoad& l
       return fail(system_error(from, "sending UDP"));
     }
   }
-  seconds = to_seconds(SteadyClock::now() - begin);
-  return sent;
+  if (sent == 0) return fail(Error{from.address.to_string(), 0, "", "nothing was sent", ""});
+  return Sent{sent, to_seconds(SteadyClock::now() - begin)};
 }
 
 uint64_t receive_all(int socket, size_t payload_bytes, const std::atomic<bool>& sent_all) {
@@ -97,17 +121,24 @@ Result<RateTrial, Error> measure_udp(const End& from, const End& to, const UdpLo
   std::atomic<bool> sent_all = false;
   uint64_t received = 0;
   std::thread receiving([&] { received = receive_all(receiver->get(), load.payload_bytes, sent_all); });
-  double seconds = 0;
-  Result<uint64_t, Error> sent = uint64_t{0};
-  std::thread sending([&] { sent = send_paced(from, sender->get(), load, seconds); });
+  Result<Sent, Error> sent = Sent{};
+  std::thread sending([&] { sent = send_paced(from, sender->get(), load, Addressing({})); });
   sending.join();
   sent_all = true;
   receiving.join();
   if (!sent) return fail(std::move(sent.error()));
-  if (*sent == 0 || seconds <= 0) return fail(Error{from.address.to_string(), 0, "", "nothing was sent", ""});
-  const auto count = static_cast<double>(*sent);
-  const auto arrived = static_cast<double>(std::min(received, *sent));
-  return RateTrial{count / seconds, arrived / seconds, 1 - arrived / count};
+  const auto count = static_cast<double>(sent->packets);
+  const auto arrived = static_cast<double>(std::min(received, sent->packets));
+  return RateTrial{count / sent->seconds, arrived / sent->seconds, 1 - arrived / count};
+}
+
+Result<Sent, Error> spray_udp(const End& from, const std::vector<UdpAddress>& receivers,
+                              const UdpLoad& load) {
+  auto sender = open_socket(from, SOCK_DGRAM);
+  if (!sender) return fail(std::move(sender.error()));
+  Result<Sent, Error> sent = Sent{};
+  std::thread([&] { sent = send_paced(from, sender->get(), load, Addressing(receivers)); }).join();
+  return sent;
 }
 
 }  // namespace vpn::traffic

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "vpn/traffic/end.h"
 #include "vpn/traffic/rate_search.h"
@@ -18,5 +19,14 @@ struct UdpLoad {
 // millisecond at once (no segmentation offload: every packet passes the sender's stack alone); one receives
 // by recvmmsg into a buffer large enough that what is lost, is lost on the path.
 [[nodiscard]] Result<RateTrial, Error> measure_udp(const End& from, const End& to, const UdpLoad& load);
+
+struct Sent {
+  uint64_t packets = 0;
+  double seconds = 0;
+};
+
+// Only sends, each packet to the next of the receivers in turn; none of them has to exist.
+[[nodiscard]] Result<Sent, Error> spray_udp(const End& from, const std::vector<UdpAddress>& receivers,
+                                            const UdpLoad& load);
 
 }  // namespace vpn::traffic
