@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::string_view kErrnoKey = "errno=";
 constexpr std::string_view kErrorKey = "error=";
+constexpr std::string_view kWarningKey = "warning=";
 constexpr size_t kLongestAnswer = size_t{256} << 20;
 
 // The errno of the failure, or the connected socket.
@@ -166,10 +167,12 @@ Result<void, Error> ControlClient::set(const std::string& interface,
   return {};
 }
 
-Result<void, Error> ControlClient::reload(const std::string& interface) const {
+Result<std::string, Error> ControlClient::reload(const std::string& interface) const {
   const auto answer = ask(interface, "reload=1\n\n", std::chrono::seconds(0));
   if (!answer) return fail(answer.error());
-  return {};
+  const std::string_view lines = answer->view();
+  if (!lines.starts_with(kWarningKey)) return std::string();
+  return std::string(lines.substr(kWarningKey.size(), lines.find('\n') - kWarningKey.size()));
 }
 
 Result<void, Error> ControlClient::stop(const std::string& interface) const {

@@ -30,8 +30,9 @@ class ControlClient {
   // Applies the change, whole or not at all.
   [[nodiscard]] Result<void, Error> set(const std::string& interface,
                                         const config::DeviceChange& change) const;
-  // Asks our daemon to read its file again; waits as long as that takes.
-  [[nodiscard]] Result<void, Error> reload(const std::string& interface) const;
+  // Asks our daemon to read its file again; waits as long as that takes. Returns what it has to say of it;
+  // mostly nothing.
+  [[nodiscard]] Result<std::string, Error> reload(const std::string& interface) const;
   // Asks our daemon to end, and returns when everything it made is undone.
   [[nodiscard]] Result<void, Error> stop(const std::string& interface) const;
 

@@ -182,7 +182,10 @@ std::string vpn_8(const ProgramModel& program) {
       .item("/etc/wireguard/INTERFACE.conf", "Configurations, see vpn.conf(5).")
       .item("/var/run/wireguard/INTERFACE.sock", "The control socket of a running interface.")
       .item("/var/lib/vpn/INTERFACE.state",
-            "The greatest handshake time stamp sent, so that a clock that steps back locks nobody out.");
+            "The greatest handshake time stamp sent, so that a clock that steps back locks nobody out.")
+      .item("/var/log/vpn/INTERFACE.log",
+            "The log of a daemon in the background where the system has no journal; elsewhere 'journalctl -t "
+            "vpn' shows it. It begins anew at 4 MiB, and what it held is then in INTERFACE.1.log.");
   page.section("SEE ALSO").line("vpn.conf(5), wg(8), wg-quick(8)");
   return page.take();
 }

@@ -147,8 +147,11 @@ void add_daemon_verbs(CLI::App& app, Action& chosen) {
       ->required();
   reload->callback([arguments, &chosen] {
     chosen = [arguments](Io& io) {
-      return on_interface(arguments->interface, io,
-                          [](const std::string& name) { return ControlClient().reload(name); });
+      return on_interface(arguments->interface, io, [&io](const std::string& name) {
+        auto warning = ControlClient().reload(name);
+        if (warning && !warning->empty()) io.err << "vpn: " << name << ": " << *warning << "\n";
+        return warning;
+      });
     };
   });
 }

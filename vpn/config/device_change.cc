@@ -86,4 +86,21 @@ DeviceChange change_between(const Config& running, const Config& wanted, const R
   return change;
 }
 
+std::vector<std::string_view> keys_for_next_start(const InterfaceConfig& running,
+                                                  const InterfaceConfig& wanted) {
+  std::vector<std::string_view> keys;
+  const auto compare = [&](std::string_view key, bool same) {
+    if (!same) keys.push_back(key);
+  };
+  compare("PreUp", running.hooks.pre_up == wanted.hooks.pre_up);
+  compare("PostUp", running.hooks.post_up == wanted.hooks.post_up);
+  compare("PreDown", running.hooks.pre_down == wanted.hooks.pre_down);
+  compare("PostDown", running.hooks.post_down == wanted.hooks.post_down);
+  compare("User", running.user == wanted.user);
+  compare("Workers", running.workers == wanted.workers);
+  compare("TunOffload", running.tun_offload == wanted.tun_offload);
+  compare("UdpOffload", running.udp_offload == wanted.udp_offload);
+  return keys;
+}
+
 }  // namespace vpn::config

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "vpn/base/ids.h"
@@ -58,5 +59,10 @@ using ResolvedEndpoints = std::map<EndpointName, UdpAddress>;
 // that one which roamed stays where it is. A name that `resolved` does not have is left unset.
 [[nodiscard]] DeviceChange change_between(const Config& running, const Config& wanted,
                                           const ResolvedEndpoints& resolved);
+
+// The keys by which the two differ that a running daemon cannot follow, because it has given the rights away
+// that it would need: hooks, User, Workers and offloads. In the order of ini_keys().
+[[nodiscard]] std::vector<std::string_view> keys_for_next_start(const InterfaceConfig& running,
+                                                                const InterfaceConfig& wanted);
 
 }  // namespace vpn::config

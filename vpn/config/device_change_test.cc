@@ -1,5 +1,6 @@
 #include "vpn/config/device_change.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vpn::config {
@@ -73,6 +74,25 @@ TEST(ChangeBetween, APeerWithoutAnythingIsStillAdded) {
   Config wanted = base_config();
   wanted.peers.emplace_back().public_key = key_of(8);
   EXPECT_EQ(change_between(base_config(), wanted, kResolved).peers.size(), 1u);
+}
+
+TEST(KeysForNextStart, AreThoseThatNeedRightsWhichAreGone) {
+  InterfaceConfig running;
+  InterfaceConfig wanted;
+  wanted.mtu = 1300;
+  wanted.save_config = true;
+  wanted.dns = {*IpAddress::parse("9.9.9.9")};
+  EXPECT_THAT(keys_for_next_start(running, wanted), testing::IsEmpty());
+  wanted.hooks.post_up = {"true"};
+  wanted.tun_offload = false;
+  wanted.user = "nobody";
+  EXPECT_THAT(keys_for_next_start(running, wanted), testing::ElementsAre("PostUp", "User", "TunOffload"));
+  running = wanted;
+  wanted.hooks = {{"a"}, {"b"}, {"c"}, {"d"}};
+  wanted.udp_offload = false;
+  wanted.workers = 3;
+  EXPECT_THAT(keys_for_next_start(running, wanted),
+              testing::ElementsAre("PreUp", "PostUp", "PreDown", "PostDown", "Workers", "UdpOffload"));
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ std::string quoted(std::string_view text) {
 std::string_view showable_name(std::string_view word) {
   constexpr size_t kLongestName = 20;
   word = word.substr(0, word.find_first_of(" \t\r:"));
-  const bool is_name = word.size() <= kLongestName && word.find_first_of("+/=") == std::string_view::npos;
+  const bool is_name = word.size() <= kLongestName && word.find_first_of("+/=") == std::string_view::npos &&
+                       std::all_of(word.begin(), word.end(), [](char c) { return c > ' ' && c <= '~'; });
   return is_name ? word : std::string_view();
 }
 
@@ -82,6 +83,8 @@ Accepted read_addresses(std::string_view value, std::vector<IpPrefix>& out) {
   for (const std::string_view item : split_list(value)) {
     IpPrefix prefix;
     if (auto refusal = read_prefix(item, prefix)) return refusal;
+    if (std::find(out.begin(), out.end(), prefix) != out.end())
+      return refuse(quoted(item) + " is given twice", "keep one of them");
     out.push_back(prefix);
   }
   return accept();
@@ -368,6 +371,10 @@ class IniParser {
   IniParser(std::string_view file, size_t most_errors) : file_(file), most_errors_(most_errors) {}
 
   void parse(std::string_view text) {
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors put it before UTF-8
+    if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+    if (text.find('\0') != std::string_view::npos)
+      return report_at(0, "", "is no text, or UTF-16", "save it as UTF-8");
     while (!text.empty() && !is_done()) {
       const size_t end = std::min(text.find('\n'), text.size());
       ++line_;

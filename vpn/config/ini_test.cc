@@ -235,5 +235,19 @@ TEST(IniErrors, AreNoneExactlyWhereParsingSucceeds) {
   EXPECT_THAT(errors_of(""), testing::IsEmpty());
 }
 
+TEST(IniErrors, AByteOrderMarkIsPassedOverAndWhatIsNoTextIsSaidToBeNone) {
+  EXPECT_EQ(parsed("\xef\xbb\xbf[Interface]\nPrivateKey = $A\n"), parsed("[Interface]\nPrivateKey = $A\n"));
+  EXPECT_EQ(error_of(std::string("\xff\xfe[\0I\0n\0", 8)),
+            "wg0.conf: is no text, or UTF-16; remedy: save it as UTF-8");
+  EXPECT_EQ(error_of("[Interface]\n\xc3\xa4\x1b[31m = 1\n"),
+            error_of("[Interface]\nabcdefghijklmnopqrstuvw = 1\n"))
+      << "bytes that a terminal obeys are not shown";
+}
+
+TEST(IniErrors, AnAddressGivenTwice) {
+  EXPECT_THAT(error_of("[Interface]\nAddress = 10.0.0.1/24\nAddress = fd00::1, 10.0.0.1/24\n"),
+              HasSubstr("wg0.conf:3: Address: '10.0.0.1/24' is given twice; remedy: keep one"));
+}
+
 }  // namespace
 }  // namespace vpn::config

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "vpn/config/ini.h"
 #include "vpn/config/text.h"
@@ -48,6 +49,16 @@ Result<void, Error> write_config(const std::string& path, const config::Config& 
   const auto file = read_text_file(path);
   if (!file) return fail(file.error());
   return replace_file(path, text.view(), file->status);
+}
+
+bool may_replace(const std::string& path, const UserIds& user) {
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::canonical(path, error);
+  struct stat folder {};
+  if (error || stat(target.parent_path().c_str(), &folder) != 0) return false;
+  if (user.user == 0) return true;
+  const mode_t bit = folder.st_uid == user.user ? S_IWUSR : folder.st_gid == user.group ? S_IWGRP : S_IWOTH;
+  return (folder.st_mode & bit) != 0;
 }
 
 }  // namespace vpn::daemon

@@ -6,6 +6,7 @@
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
 #include "vpn/config/config.h"
+#include "vpn/daemon/privileges.h"
 
 namespace vpn::daemon {
 
@@ -22,5 +23,8 @@ struct ConfigFile {
 // Puts the configuration in the file's place at once, or makes the file, mode 0600; waits for whoever edits
 // it (FileLock). A symbolic link stays one, and owner and mode stay.
 [[nodiscard]] Result<void, Error> write_config(const std::string& path, const config::Config& config);
+
+// Whether a user may put another file in the place of this one, which takes the right to write in its folder.
+[[nodiscard]] bool may_replace(const std::string& path, const UserIds& user);
 
 }  // namespace vpn::daemon

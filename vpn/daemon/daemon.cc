@@ -12,6 +12,7 @@
 #include "vpn/config/uapi.h"
 #include "vpn/daemon/config_file.h"
 #include "vpn/daemon/readiness.h"
+#include "vpn/host/config_check.h"
 
 namespace vpn::daemon {
 namespace {
@@ -61,13 +62,17 @@ Result<bool, Error> Daemon::start() {
   if (auto made = make_device(); !made) return made;
   if (auto set = set_up_host(); !set) return set;
   if (auto listening = listen(); !listening) return listening;
-  if (auto ran = hooks_->run(HookPhase::kPostUp); !ran) return ran;
+  if (auto confined = confine(); !confined) return confined;
+  if (auto ran = run_hooks(HookPhase::kPostUp); !ran) return ran;
   serving_ = true;
+  if (options_.config_path && !device_->report().private_key) {
+    log_.warning("there is no private key yet, so that nothing passes",
+                 {{"remedy", "add PrivateKey, or set it with 'wg set' in PostUp"}});
+  }
   if (options_.background) {
     hooks_->let_go_of_terminal();
     log_.let_go_of_terminal();
   }
-  if (auto confined = confine(); !confined) return confined;
   log_.info("serving", {{"port", std::to_string(device_->listen_port())},
                         {"peers", std::to_string(config_.peers.size())},
                         {"workers", std::to_string(device_->worker_count())},
@@ -84,10 +89,6 @@ Result<bool, Error> Daemon::load_config() {
     log_.warning("the configuration is readable by others",
                  {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
   }
-  if (!file->config.interface.private_key) {
-    return fail(Error{*options_.config_path, 0, "PrivateKey", "missing in [Interface]",
-                      "add one; 'vpn genkey' makes it"});
-  }
   config_ = std::move(file->config);
   if (!config_.interface.user.empty()) {
     auto user = find_user(config_.interface.user);
@@ -97,7 +98,9 @@ Result<bool, Error> Daemon::load_config() {
     }
     user_ = *user;
   }
-  return true;
+  started_with_ = config_.interface;
+  started_with_.private_key.reset();
+  return check_wanted(config_, resolved_);
 }
 
 // What an earlier daemon has left is undone first: name resolution may depend on it.
@@ -135,7 +138,7 @@ Result<bool, Error> Daemon::make_device() {
   const config::InterfaceConfig& interface = config_.interface;
   const Device::Options options{options_.interface,
                                 interface.listen_port,
-                                mark_for(config_),
+                                host_ ? host_->mark_for(config_) : 0,
                                 interface.tun_offload,
                                 interface.udp_offload,
                                 options_.key_log,
@@ -183,7 +186,7 @@ Result<bool, Error> Daemon::set_up_host() {
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
 
-  const uint16_t mtu = options_.config_path ? mtu_for(config_, resolved_, *netlink_) : kDefaultMtu;
+  const uint16_t mtu = options_.config_path ? host_->mtu_for(config_, resolved_) : kDefaultMtu;
   if (auto set = netlink_->set_mtu(interface, mtu); !set) return set;
   device_->set_mtu(mtu);
   if (!host_) return true;  // whoever configures it brings it up
@@ -221,7 +224,20 @@ Result<bool, Error> Daemon::confine() {
 void Daemon::run() {
   // Packets may have been waiting, and timers due, since before the first event.
   after_round();
-  loop_->run([this] { after_round(); });
+  if (!ending_) loop_->run([this] { after_round(); });
+}
+
+Result<bool, Error> Daemon::run_hooks(HookPhase phase) {
+  if (!hooks_->begin(phase)) return true;
+  std::optional<Result<bool, Error>> outcome;
+  loop_->watch(hooks_->fd(), [&] {
+    outcome = hooks_->finish(phase);
+    loop_->stop();
+  });
+  after_round();
+  while (!outcome) loop_->run([this] { after_round(); });  // a signal stops the loop, not the command
+  loop_->unwatch(hooks_->fd());
+  return std::move(*outcome);
 }
 
 void Daemon::after_round() {
@@ -250,7 +266,7 @@ void Daemon::stop(std::string_view why) {
 
 void Daemon::take_down() {
   if (serving_ && !interface_gone_) {
-    if (auto ran = hooks_->run(HookPhase::kPreDown); !ran) {
+    if (auto ran = run_hooks(HookPhase::kPreDown); !ran) {
       log_.warning("a PreDown command failed", {{"error", ran.error().to_string()}});
     }
   }
@@ -265,7 +281,7 @@ void Daemon::take_down() {
   state_.reset();
   device_.reset();
   if (std::exchange(serving_, false)) {
-    if (auto ran = hooks_->run(HookPhase::kPostDown); !ran) {
+    if (auto ran = run_hooks(HookPhase::kPostDown); !ran) {
       log_.warning("a PostDown command failed", {{"error", ran.error().to_string()}});
     }
   }
@@ -281,6 +297,9 @@ void Daemon::on_signal(int signal) {
 }
 
 std::string Daemon::answer(std::string_view operation, std::string_view lines) {
+  const bool has_device = device_ != nullptr;
+  if (operation == "get" && !has_device) return errno_line(ENODEV);
+  if (operation == "set" && !has_device) return errno_line(-ENODEV);
   if (operation == "get") return config::emit_get(device_->report()) + errno_line(0);
   if (operation == "set") return answer_set(lines);
   if (operation == "reload") return answer_reload();
@@ -307,22 +326,22 @@ std::string Daemon::answer_set(std::string_view lines) {
 
 std::string Daemon::answer_reload() {
   auto reloaded = reload();
-  if (reloaded) return errno_line(0);
+  if (reloaded) return (reloaded->empty() ? "" : "warning=" + *reloaded + "\n") + errno_line(0);
   log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
   return "error=" + reloaded.error().to_string() + "\n" + errno_line(EINVAL);
 }
 
-Result<bool, Error> Daemon::reload() {
+Result<std::string, Error> Daemon::reload() {
   if (!options_.config_path) {
     return fail(Error{options_.interface, 0, "", "was started without a file",
                       "use 'wg syncconf', or start it with a file"});
   }
+  if (!resolver_) {
+    return fail(Error{options_.interface, 0, "", "is starting or ending", "try again when it serves"});
+  }
   auto file = read_config(*options_.config_path);
   if (!file) return fail(std::move(file.error()));
   const config::Config& wanted = file->config;
-  if (!wanted.interface.private_key) {
-    return fail(Error{*options_.config_path, 0, "PrivateKey", "missing in [Interface]", "add one"});
-  }
   // Addresses are known at once; names are asked for behind the packets' back.
   std::vector<config::EndpointName> names;
   config::ResolvedEndpoints resolved;
@@ -337,30 +356,44 @@ Result<bool, Error> Daemon::reload() {
       resolved[endpoint] = *address;
     }
   }
-  if (auto changed = host_->change_to(wanted); !changed) return changed;
+  if (auto fine = check_wanted(wanted, resolved); !fine) return fail(std::move(fine.error()));
+  if (auto changed = host_->change_to(wanted); !changed) return fail(std::move(changed.error()));
   config::DeviceChange change = config::change_between(config_, wanted, resolved);
-  if (mark_for(wanted) != mark_for(config_)) change.fwmark = mark_for(wanted);
+  if (const uint32_t mark = host_->mark_for(wanted); mark != host_->mark_for(config_)) change.fwmark = mark;
   if (auto applied = device_->apply(change); !applied) {
     static_cast<void>(host_->change_to(config_));
-    return applied;
+    return fail(std::move(applied.error()));
   }
-  if (wanted.interface.mtu && wanted.interface.mtu != config_.interface.mtu) {
-    if (auto set = netlink_->set_mtu(device_->interface_index(), *wanted.interface.mtu); !set) {
-      log_.warning("MTU not changed", {{"error", set.error().to_string()}});
-    }
-  }
-  if (wanted.interface.hooks != config_.interface.hooks || wanted.interface.user != config_.interface.user ||
-      wanted.interface.tun_offload != config_.interface.tun_offload ||
-      wanted.interface.udp_offload != config_.interface.udp_offload ||
-      wanted.interface.workers != config_.interface.workers) {
-    log_.warning("hooks, User, Workers and offloads change with the next start only");
-  }
+  if (wanted.interface.mtu != config_.interface.mtu) follow_mtu(wanted, resolved);
   log_.info("reloaded", {{"peers_changed", std::to_string(change.peers.size())}});
   config_ = wanted;
   resolved_ = std::move(resolved);
   name_peers();
   resolver_->ask(std::move(names));
-  return true;
+  std::string later;
+  for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))
+    later.append(later.empty() ? "" : ", ").append(key);
+  if (later.empty()) return later;
+  later = "what changed of " + later + " takes effect with the next start only";
+  log_.warning("not all is reloaded", {{"reason", later}});
+  return later;
+}
+
+Result<bool, Error> Daemon::check_wanted(const config::Config& wanted,
+                                         const config::ResolvedEndpoints& resolved) const {
+  const std::string& file = *options_.config_path;
+  if (wanted.interface.save_config && user_ && !may_replace(file, *user_)) {
+    return fail(Error{file, 0, "SaveConfig",
+                      "the user '" + started_with_.user + "' may not write in the file's folder",
+                      "take SaveConfig or User out, or give the folder to that user"});
+  }
+  if (!host_) return true;
+  return host::check_config(wanted, resolved, host_->mark_for(wanted), file);
+}
+
+void Daemon::follow_mtu(const config::Config& wanted, const config::ResolvedEndpoints& resolved) {
+  if (auto set = netlink_->set_mtu(device_->interface_index(), host_->mtu_for(wanted, resolved)); !set)
+    log_.warning("MTU not changed", {{"error", set.error().to_string()}});
 }
 
 void Daemon::ask_for_silent_peers() {

@@ -53,6 +53,8 @@ class Daemon {
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> listen();
   [[nodiscard]] Result<bool, Error> confine();
+  // Serves meanwhile: the commands may ask for the interface by `wg` and use the tunnel.
+  [[nodiscard]] Result<bool, Error> run_hooks(HookPhase phase);
   void take_down();
 
   void on_signal(int signal);
@@ -60,8 +62,12 @@ class Daemon {
   [[nodiscard]] std::string answer(std::string_view operation, std::string_view lines);
   [[nodiscard]] std::string answer_set(std::string_view lines);
   [[nodiscard]] std::string answer_reload();
-  // Makes what runs what the file says now; on an error everything stays as it was.
-  [[nodiscard]] Result<bool, Error> reload();
+  // Makes what runs what the file says now; on an error everything stays as it was. Returns what the next
+  // start only will change, in words; empty: nothing.
+  [[nodiscard]] Result<std::string, Error> reload();
+  [[nodiscard]] Result<bool, Error> check_wanted(const config::Config& wanted,
+                                                 const config::ResolvedEndpoints& resolved) const;
+  void follow_mtu(const config::Config& wanted, const config::ResolvedEndpoints& resolved);
   [[nodiscard]] std::vector<UdpAddress> endpoints() const;
   void name_peers();
   void ask_for_silent_peers();
@@ -73,7 +79,8 @@ class Daemon {
   Log log_;
   io::SystemRandom random_;
   std::optional<io::EventLoop> loop_;
-  config::Config config_;  // as the file said when it was last applied
+  config::Config config_;                 // as the file said when it was last applied
+  config::InterfaceConfig started_with_;  // but for the private key
   config::ResolvedEndpoints resolved_;
   std::unique_ptr<HookRunner> hooks_;
   std::optional<UserIds> user_;

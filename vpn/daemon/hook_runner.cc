@@ -112,13 +112,22 @@ HookRunner::~HookRunner() {
 }
 
 Result<bool, Error> HookRunner::run(HookPhase phase) {
-  const std::vector<std::string>& commands = commands_of(hooks_, phase);
-  if (commands.empty()) return true;
-  Answer answer;
+  if (!begin(phase)) return true;
+  return finish(phase);
+}
+
+bool HookRunner::begin(HookPhase phase) {
+  if (commands_of(hooks_, phase).empty()) return false;
   const Question question{phase, false};
-  const bool answered = process_ > 0 &&
-                        send(channel_.get(), &question, sizeof question, MSG_NOSIGNAL) == sizeof question &&
-                        recv(channel_.get(), &answer, sizeof answer, 0) == sizeof answer;
+  // Where the other process is gone the answer says so.
+  [[maybe_unused]] const ssize_t put = send(channel_.get(), &question, sizeof question, MSG_NOSIGNAL);
+  return true;
+}
+
+Result<bool, Error> HookRunner::finish(HookPhase phase) {
+  const std::vector<std::string>& commands = commands_of(hooks_, phase);
+  Answer answer;
+  const bool answered = process_ > 0 && recv(channel_.get(), &answer, sizeof answer, 0) == sizeof answer;
   if (!answered)
     return fail(Error{interface_, 0, "", "the process that runs its commands is gone", "start it again"});
   if (answer.failed_index < 0) return true;

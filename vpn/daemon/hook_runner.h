@@ -30,6 +30,11 @@ class HookRunner {
   // Runs each command of the phase with bash, as wg-quick does, `%i` replaced by the interface's name, and
   // waits for each. The first that fails is the error, and the rest are not run.
   [[nodiscard]] Result<bool, Error> run(HookPhase phase);
+  // The same without waiting: once fd() is readable finish() says how it went. False: there is nothing to
+  // run.
+  [[nodiscard]] bool begin(HookPhase phase);
+  [[nodiscard]] int fd() const noexcept { return channel_.get(); }
+  [[nodiscard]] Result<bool, Error> finish(HookPhase phase);
   // The commands still to come are run without the terminal that the daemon was started from.
   void let_go_of_terminal() noexcept;
 

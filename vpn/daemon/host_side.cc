@@ -33,19 +33,25 @@ bool is_before_up(const host::HostChange& change) {
          std::holds_alternative<host::AddAddress>(change);
 }
 
-}  // namespace
-
-uint32_t mark_for(const config::Config& config) {
-  if (config.interface.fwmark != 0) return config.interface.fwmark;
-  return host::needs_mark(config) ? host::kDefaultMark : 0;
+// The mark is also the number of a full tunnel's table: the first whose table is empty, as wg-quick chooses.
+uint32_t find_free_mark(host::Netlink& netlink) {
+  uint32_t mark = host::kDefaultMark;
+  while (netlink.has_routes(mark)) ++mark;
+  return mark;
 }
 
-uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved,
-                 host::Netlink& netlink) {
+}  // namespace
+
+uint32_t HostSide::mark_for(const config::Config& config) const {
+  if (config.interface.fwmark != 0) return config.interface.fwmark;
+  return host::needs_mark(config) ? free_mark_ : 0;
+}
+
+uint16_t HostSide::mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved) {
   if (config.interface.mtu) return *config.interface.mtu;
   std::optional<uint16_t> least;
   for (const auto& [name, address] : resolved) {
-    const auto path = netlink.path_mtu(address.address, mark_for(config));
+    const auto path = netlink_->path_mtu(address.address, mark_for(config));
     if (!path) continue;
     const uint16_t inner = host::tunnel_mtu_over(*path, address.address.family());
     least = std::min(least.value_or(inner), inner);
@@ -61,7 +67,10 @@ Result<bool, Error> HostSide::open(const config::Config& config) {
   if (!state) return fail(std::move(state.error()));
   state_ = std::move(*state);
   const size_t found = state_->applied().size();
-  if (found == 0) return true;
+  if (found == 0) {
+    free_mark_ = find_free_mark(*netlink_);
+    return true;
+  }
   log_.warning("an earlier daemon has ended without undoing what it changed",
                {{"changes", std::to_string(found)}});
   const bool keeps = config.interface.kill_switch;
@@ -70,6 +79,7 @@ Result<bool, Error> HostSide::open(const config::Config& config) {
     log_.warning("not undone", {{"error", error.to_string()}});
   }
   tell_notes();
+  free_mark_ = find_free_mark(*netlink_);
   found_kill_switch_ = !state_->applied().empty();
   if (found_kill_switch_) return true;
   // The file went with the last change.

@@ -24,6 +24,10 @@ class HostSide {
   // Opens the journal and undoes what an earlier daemon has left, but for a kill switch that `config` wants
   // too.
   [[nodiscard]] Result<bool, Error> open(const config::Config& config);
+  // The mark of a configuration's encrypted packets; 0: none.
+  [[nodiscard]] uint32_t mark_for(const config::Config& config) const;
+  // The tunnel's MTU: as configured, else what fits the routes to all endpoints.
+  [[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved);
   // Nothing, or why bring_up would fail; nothing is changed.
   [[nodiscard]] Result<bool, Error> check(const config::Config& config,
                                           const config::ResolvedEndpoints& resolved, const std::string& file);
@@ -48,14 +52,9 @@ class HostSide {
   std::optional<host::Netlink> netlink_;
   std::unique_ptr<host::HostState> state_;
   host::HostFacts facts_;
-  bool found_kill_switch_ = false;  // of an earlier daemon
+  uint32_t free_mark_ = host::kDefaultMark;  // where the configuration names none
+  bool found_kill_switch_ = false;           // of an earlier daemon
   bool is_up_ = false;
 };
-
-// The mark of a configuration's encrypted packets; 0: none.
-[[nodiscard]] uint32_t mark_for(const config::Config& config);
-// The tunnel's MTU: as configured, else what fits the routes to all endpoints.
-[[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved,
-                               host::Netlink& netlink);
 
 }  // namespace vpn::daemon

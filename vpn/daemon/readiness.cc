@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -66,13 +65,6 @@ void Readiness::failed(const Error& error) {
   sd_notifyf(0, "STATUS=%s", text.c_str());
   if (!starter_.is_open()) return print_error(text);
   [[maybe_unused]] const ssize_t put = write(starter_.get(), text.data(), text.size());
-}
-
-void Readiness::reloading() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-             static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
 }
 
 void Readiness::stopping() {

@@ -22,7 +22,6 @@ class Readiness {
   // It will not. Prints the error where the user sees it.
   void failed(const Error& error);
   // To the service manager only.
-  void reloading();
   void stopping();
 
  private:

@@ -139,6 +139,18 @@ int look_for_route(nl_msg* message, void* out) {
   return NL_OK;
 }
 
+struct TableQuestion {
+  uint32_t table = 0;
+  bool found = false;
+};
+
+int look_for_table(nl_msg* message, void* out) {
+  auto& question = *static_cast<TableQuestion*>(out);
+  nlattr* const table = nlmsg_find_attr(nlmsg_hdr(message), sizeof(rtmsg), RTA_TABLE);
+  if (table != nullptr && nla_get_u32(table) == question.table) question.found = true;
+  return NL_OK;
+}
+
 // What a route lookup's answer holds that matters here.
 struct RouteAnswer {
   uint32_t mtu = 0;
@@ -268,6 +280,13 @@ bool Netlink::has_route(const IpPrefix& destination, uint32_t table) {
   header.rtm_family = static_cast<unsigned char>(family_of(destination.address.family()));
   RouteQuestion question{destination.normalized(), table};
   return dump(RTM_GETROUTE, header, look_for_route, &question) >= 0 && question.found;
+}
+
+bool Netlink::has_routes(uint32_t table) {
+  rtmsg header{};
+  header.rtm_family = AF_UNSPEC;
+  TableQuestion question{table};
+  return dump(RTM_GETROUTE, header, look_for_table, &question) >= 0 && question.found;
 }
 
 std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to, uint32_t mark) {

@@ -44,6 +44,8 @@ class Netlink {
   [[nodiscard]] bool has_rule_of_ours(IpFamily family);
   // Whether a table has a route to exactly this destination.
   [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
+  // Whether a table has any route of either family.
+  [[nodiscard]] bool has_routes(uint32_t table);
 
   // The MTU towards an address for packets with this mark, by its route's metric or its interface's MTU;
   // empty when there is no route.
