@@ -20,6 +20,7 @@ VPN = BUILD / "bin" / "vpn"
 VPN_WIREGUARD = BUILD / "bin" / "vpn-wireguard"
 CONTROL_FOLDER = pathlib.Path("/var/run/wireguard")
 STATE_FOLDER = pathlib.Path("/var/lib/vpn")
+LOG_FOLDER = pathlib.Path("/var/log/vpn")
 DEADLINE = 20.0
 
 _PREFIX = f"vd{os.getpid():x}n"
@@ -204,7 +205,8 @@ class Host:
                 process.kill()
             process.wait()
         run("ip", "netns", "delete", self.name)
-        for left in (*CONTROL_FOLDER.glob(f"{_PREFIX}*.sock"), *STATE_FOLDER.glob(f"{_PREFIX}*.state")):
+        for left in (*CONTROL_FOLDER.glob(f"{_PREFIX}*.sock"), *STATE_FOLDER.glob(f"{_PREFIX}*.state"),
+                     *LOG_FOLDER.glob(f"{_PREFIX}*.log")):
             left.unlink(missing_ok=True)
 
 

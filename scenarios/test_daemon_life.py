@@ -1,4 +1,5 @@
 """The daemon's life: how it starts, what ends it, what it keeps to itself, and what it survives."""
+import base64
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon_support import (CONTROL_FOLDER, VPN, Host, Key, Pair, Tunnel, configure, make_pair, missing_tools, new_key, run,
+from daemon_support import (CONTROL_FOLDER, LOG_FOLDER, VPN, Host, Key, Pair, Tunnel, configure, make_pair, missing_tools, new_key, run,
                             unique_name, wait_until)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
@@ -172,18 +173,95 @@ def test_warns_of_a_readable_file(pair: Pair) -> None:
     assert "readable by others" in daemon.log
 
 
-def test_logs_are_json_and_hold_no_key(pair: Pair) -> None:
-    """R5, S5: every event is a line that a program reads; keys and packets are in none."""
-    daemons = [host.start_vpn("--log-format", "json", "--log-level", "debug") for host in (pair.left, pair.right)]
-    tunnel = configure(daemons[0], daemons[1])
-    tunnel.check()
-    secrets = [tunnel.left_key.private, tunnel.right_key.private, tunnel.left_key.public]
-    for daemon in daemons:
+def forms_of(key: str) -> list[str]:
+    """A key as it could be written: whole or the beginning of it, base64 or hexadecimal."""
+    digits = base64.b64decode(key).hex()
+    return [key, key[:16], digits, digits[:16], digits.upper()[:16]]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_is_in_a_log(pair: Pair, log_format: str) -> None:
+    """R5, S5: at the level that says most, over every event that this tunnel can have: no key, nothing of a packet. Each line
+    is an event that a program reads."""
+    secret, other_secret = run("wg", "genpsk").stdout.strip(), run("wg", "genpsk").stdout.strip()
+    keys = new_key(), new_key()
+    paths = [host.write_config(
+        f"[Interface]\nPrivateKey = {keys[number - 1].private}\nListenPort = {51819 + number}\nAddress = 10.9.0.{number}/24\n"
+        f"[Peer]\nPublicKey = {keys[2 - number].public}\nPresharedKey = {secret}\nRekeyAfterTime = 1s\n"
+        f"AllowedIPs = 10.9.0.{3 - number}/32\nEndpoint = 192.0.2.{3 - number}:{51822 - number}\n")
+        for number, host in ((1, pair.left), (2, pair.right))]
+    left, right = (host.start_vpn_file(path, "--log-level", "debug", "--log-format", log_format)
+                   for host, path in zip((pair.left, pair.right), paths))
+    pair.left.wait_ping("10.9.0.2")
+    pair.left.run("ping", "-c", "3", "-s", "1000", "-p", "5ec7e75ec7e75ec7", "-i", "0.6", "10.9.0.2")
+    wait_until(lambda: "session rekeyed" in left.log, "the keys are renewed")
+    pair.left.ip("address", "delete", "192.0.2.1/24", "dev", "link0")
+    pair.left.ip("address", "add", "192.0.2.77/24", "dev", "link0")
+    wait_until(lambda: pair.left.ping("10.9.0.2") and "peer roamed" in right.log, "the move is told")
+    paths[0].write_text(paths[0].read_text().replace(secret, other_secret))
+    pair.left.run(VPN, "reload", left.interface)
+    paths[0].write_text(paths[0].read_text().replace("PrivateKey = ", "PrivateKey "))
+    assert pair.left.run(VPN, "reload", left.interface, check=False).returncode == 1
+    pair.left.run("ping", "-c", "1", "-W", "1", "10.9.0.2", check=False)
+    wait_until(lambda: "handshake failed" in left.log, "the failure is told")
+    left.request(f"set=1\nprivate_key={base64.b64decode(keys[0].private).hex()[:-1]}\n\n")
+    for daemon in (left, right):
         assert daemon.stop() == 0
-        lines = [json.loads(line) for line in daemon.log.splitlines()]
-        assert all(line["interface"] == daemon.interface and line["level"] and line["time"] for line in lines)
-        assert "handshake made" in [line["event"] for line in lines]
-        assert not [secret for secret in secrets if secret in daemon.log]
+        for wanted in ("serving", "handshake begun" if daemon is left else "peer roamed", "handshake made", "ending"):
+            assert wanted in daemon.log
+        for key in (secret, other_secret, keys[0].private, keys[1].private):
+            assert not [form for form in forms_of(key) if form in daemon.log]
+        assert "5ec7e75e" not in daemon.log.lower() and "\\x5e" not in daemon.log
+        if log_format == "json":
+            lines = [json.loads(line) for line in daemon.log.splitlines()]
+            assert all(line["interface"] == daemon.interface and line["level"] and line["time"] for line in lines)
+    assert "the preshared keys differ" in left.log and "not reloaded" in left.log and "control request refused" in left.log
+
+
+def test_silence_and_return_are_told(pair: Pair) -> None:
+    """M2.4: a peer that stops answering, and that comes back, is an event each."""
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    tunnel.check()
+    pair.right.ip("link", "set", "link0", "down")
+    pair.left.ping("10.9.0.2")
+    wait_until(lambda: "peer went silent" in tunnel.left.log, "the silence is noticed", deadline=60)
+    pair.right.ip("link", "set", "link0", "up")
+    pair.left.wait_ping("10.9.0.2", deadline=60)
+    assert "peer reconnected" in tunnel.left.log
+    assert tunnel.left.log.count("handshake made") == 2
+
+
+def test_who_is_refused_is_counted_not_listed(pair: Pair) -> None:
+    """N2: initiations from nobody known, and with a wrong key of ours, are one line each, however many come."""
+    right = pair.right.start_vpn()
+    own, wrong = new_key(), new_key()
+    right.wg("set", "private-key", pair.right.write_config(own.private), "listen-port", "51821")
+    left = pair.left.start_vpn()
+    left.wg("set", "private-key", pair.left.write_config(new_key().private))
+    for key in (own.public, wrong.public):
+        for _ in range(3):  # each time the first packet to the peer begins a handshake
+            left.wg("set", "peer", key, "endpoint", "192.0.2.2:51821", "persistent-keepalive", "1", "allowed-ips", "10.9.0.2/32")
+            before = right.counter("drop_unknown_peer") + right.counter("drop_bad_mac1")
+            pair.left.ip("link", "set", left.interface, "up")
+            wait_until(lambda: right.counter("drop_unknown_peer") + right.counter("drop_bad_mac1") > before, "it is refused")
+            left.wg("set", "peer", key, "remove")
+    lines = [line for line in right.log.splitlines() if "handshakes refused" in line]
+    assert len(lines) == 2
+    assert "the initiator's public key is not configured" in lines[0] and "does not know our public key" in lines[1]
+
+
+def test_without_a_journal_the_log_is_a_file(pair: Pair) -> None:
+    """`vpn up` says on the terminal what goes wrong until it serves; what comes after is where vpn(8) says."""
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n")
+    path.chmod(0o644)
+    hide_journal = "if [ -d /run/systemd ]; then mount -t tmpfs none /run/systemd; fi"
+    done = pair.left.run("unshare", "-m", "sh", "-c", f"{hide_journal}; exec {VPN} up {path}")
+    assert "readable by others" in done.stderr and "serving" not in done.stderr
+    pair.left.run(VPN, "down", path.stem)
+    log = LOG_FOLDER / f"{path.stem}.log"
+    text = log.read_text()
+    assert "readable by others" in text and f"{path.stem}: serving" in text and "ending" in text
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
 # ── The control socket ──
@@ -232,7 +310,6 @@ def test_many_requests_on_one_connection_and_many_connections(tunnel: Tunnel) ->
 def test_two_thousand_peers_at_once(pair: Pair) -> None:
     daemon = pair.left.start_vpn()
     keys = [os.urandom(32) for _ in range(2000)]
-    import base64
     peers = "".join(f"[Peer]\nPublicKey = {base64.b64encode(key).decode()}\nAllowedIPs = 10.{n // 250}.{n % 250}.0/24\n"
                     for n, key in enumerate(keys))
     path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n" + peers)

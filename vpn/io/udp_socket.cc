@@ -88,6 +88,8 @@ void describe(const SendRun& run, bool use_local, OneMessage& storage, msghdr& m
       in6_pktinfo info{};
       std::memcpy(&info.ipi6_addr, local.data(), 16);
       info.ipi6_ifindex = run.path.remote.scope_id;
+      // Without the link a link-local source is none; the peer's own address may be a global one.
+      if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) info.ipi6_ifindex = run.path.interface_index;
       add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, info);
     }
   }

@@ -22,7 +22,7 @@ namespace vpn::io {
 struct UdpPath {
   UdpAddress remote;
   std::optional<IpAddress> local;  // our address; unset: the kernel's choice
-  uint32_t interface_index = 0;    // where it came in; only told, never asked of the kernel
+  uint32_t interface_index = 0;    // where it came in; asked of the kernel only for a link-local `local`
 };
 
 // One received message: a run of datagrams of `segment_bytes`, the last of which may be shorter.
