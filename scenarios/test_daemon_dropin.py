@@ -5,7 +5,7 @@ import pathlib
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -32,11 +32,12 @@ def both(pair: Pair) -> tuple[Daemon, Daemon]:
 
 # ── The same answers as wireguard-go's ──
 
-def outcome(daemon: Daemon, *words: object) -> tuple[int, str, str, list[str]]:
-    """What a `wg` command gives, and what `wg show … dump` says after it; its peers have no order."""
+def outcome(daemon: Daemon, *words: object) -> tuple[int, str, list[str], list[str]]:
+    """What a `wg` command gives, and what `wg show … dump` says after it: lines without their order, for peers have none."""
     done = daemon.host.run("wg", words[0], daemon.interface, *words[1:], check=False)
     device, *peers = daemon.wg("show", "dump").splitlines()
-    return done.returncode, done.stderr.replace(daemon.interface, "IF"), done.stdout.replace(daemon.interface, "IF"), [device, *sorted(peers)]
+    shown = done.stdout.replace(daemon.interface, "IF")
+    return done.returncode, done.stderr.replace(daemon.interface, "IF"), sorted(shown.splitlines()), [device, *sorted(peers)]
 
 
 def test_wg_gives_the_same_as_with_wireguard_go(both: tuple[Daemon, Daemon], tmp_path: pathlib.Path) -> None:
@@ -52,7 +53,7 @@ def test_wg_gives_the_same_as_with_wireguard_go(both: tuple[Daemon, Daemon], tmp
     path = {name: tmp_path / name for name in files}
     for name, text in files.items():
         path[name].write_text(text + "\n")
-    commands: list[list[object]] = [
+    commands: list[Sequence[object]] = [
         ["set", "private-key", path["key"], "listen-port", "51999", "fwmark", "0x20"],
         ["set", "peer", peer, "allowed-ips", "10.0.0.0/24,fd00::/64", "endpoint", "192.0.2.9:7", "persistent-keepalive", "25",
          "preshared-key", path["psk"]],
@@ -68,8 +69,9 @@ def test_wg_gives_the_same_as_with_wireguard_go(both: tuple[Daemon, Daemon], tmp
         ["set", "private-key", "/dev/null"], ["set", "private-key", path["key"]], ["set", "private-key", path["zero"]],
         ["setconf", path["whole"]], ["showconf"], ["addconf", path["more"]], ["showconf"], ["syncconf", path["less"]], ["showconf"],
         ["setconf", path["bare"]], ["setconf", path["unknown"]], ["set", "private-key", path["key"]],
-        *([["show", what] for what in ("public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys",
-                                       "endpoints", "allowed-ips", "latest-handshakes", "transfer", "persistent-keepalive")]),
+        *(words.split() for words in ("show public-key", "show private-key", "show listen-port", "show fwmark", "show peers",
+                                 "show preshared-keys", "show endpoints", "show allowed-ips", "show latest-handshakes",
+                                 "show transfer", "show persistent-keepalive")),
     ]
     for words in commands:
         ours, theirs = (outcome(daemon, *words) for daemon in both)
@@ -100,7 +102,8 @@ def test_a_port_that_is_taken_has_the_errno_of_wireguard_go(both: tuple[Daemon, 
     script = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('0.0.0.0', 50001)); time.sleep(100)"
     for daemon in both:
         daemon.host.begin("/usr/bin/python3", "-c", script)
-        wait_until(lambda host=daemon.host: ":50001" in host.run("ss", "-lun").stdout, "the port is taken")  # type: ignore[misc]
+        host = daemon.host
+        wait_until(lambda: ":50001" in host.run("ss", "-lun").stdout, "the port is taken")
     before = both[0].wg("show", "listen-port")
     assert [daemon.request("set=1\nlisten_port=50001\n\n") for daemon in both] == ["errno=-98\n\n"] * 2
     assert both[0].wg("show", "listen-port") == before, "ours stays on the port it had"
@@ -134,7 +137,7 @@ def test_a_client_that_never_reads_holds_nobody_up(pair: Pair) -> None:
 
 def test_two_clients_that_take_turns_byte_by_byte(pair: Pair) -> None:
     daemon = pair.left.start_vpn()
-    requests = [b"set=1\nlisten_port=52801\n\n", b"set=1\nfwmark=77\n\n\n"]
+    requests = [b"set=1\nlisten_port=52801\n\n", b"set=1\nfwmark=77\n\n"]
     clients = [socket.socket(socket.AF_UNIX) for _ in requests]
     for client in clients:
         client.settimeout(20)

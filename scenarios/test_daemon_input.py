@@ -27,7 +27,7 @@ def picture(host: Host) -> tuple[str, ...]:
 GOOD = "[Interface]\nPrivateKey = {key}\n"
 PEER = GOOD + "[Peer]\nPublicKey = {peer}\n"
 INTERFACE_KEYS = ("PrivateKey, ListenPort, FwMark, Address, MTU, DNS, Table, PreUp, PostUp, PreDown, PostDown, SaveConfig, User, "
-                  "TunOffload, UdpOffload")
+                  "Workers, TunOffload, UdpOffload")
 
 # The text of the file, and the line it gets, without the file's name.
 TABLE = {
@@ -89,7 +89,7 @@ TABLE = {
              ": User: there is no user 'nobody-of-this-name'; remedy: make it with 'adduser --system nobody-of-this-name'"),
     "PreUp": (GOOD + "Address = 10.9.0.1/24\nPreUp = test %i = wg-other\n", None),
     "PostUp": (GOOD + "Address = 10.9.0.1/24\nPostUp = exit 4\n[Peer]\nPublicKey = {peer}\nAllowedIPs = 0.0.0.0/0, ::/0\n", None),
-    "UTF-16": ("\ufeff[Interface]\n".encode("utf-16-le").decode("latin-1"), ": is no text, or UTF-16; remedy: save it as UTF-8"),
+    "UTF-16": ("\ufeff[Interface]\n".encode("utf-16-le").decode("latin-1"), ":1: is no text, or UTF-16; remedy: save it as UTF-8"),
 }
 OTHER_LINES = {
     "endpoint that does not resolve": "{path}:5: Endpoint: 'nowhere.invalid:1' does not resolve: ",
@@ -213,7 +213,7 @@ def test_endpoint_with_a_zone(pair: Pair, client: str) -> None:
     for a client with a global address."""
     keys = new_key(), new_key()
     for host in (pair.left, pair.right):
-        wait_until(lambda host=host: "tentative" not in host.ip("-6", "address"), "addresses are in use")  # type: ignore[misc]
+        wait_until(lambda: "tentative" not in host.ip("-6", "address"), "addresses are in use")
     if client == "global":
         pair.left.ip("-6", "address", "flush", "dev", "link0", "scope", "link")
         pair.left.ip("-6", "route", "replace", "fe80::/64", "dev", "link0")

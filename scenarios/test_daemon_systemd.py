@@ -51,7 +51,7 @@ cp /tmp/good /etc/wireguard/wg0.conf
 before=$(main_pid wg0)
 kill -9 "$before"
 for _ in $(seq 200); do
-  systemctl is-active --quiet vpn@wg0 && [ "$(main_pid wg0)" != "$before" ] && break
+  case $(main_pid wg0) in 0 | "$before") ;; *) systemctl is-active --quiet vpn@wg0 && break ;; esac
   sleep 0.1
 done
 step restarted; systemctl is-active vpn@wg0; [ "$(main_pid wg0)" = "$before" ] || echo another

@@ -373,8 +373,11 @@ class IniParser {
   void parse(std::string_view text) {
     constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors put it before UTF-8
     if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-    if (text.find('\0') != std::string_view::npos)
-      return report_at(0, "", "is no text, or UTF-16", "save it as UTF-8");
+    if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+      line_ =
+          static_cast<int>(std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(zero), '\n')) + 1;
+      return report("", "is no text, or UTF-16", "save it as UTF-8");
+    }
     while (!text.empty() && !is_done()) {
       const size_t end = std::min(text.find('\n'), text.size());
       ++line_;

@@ -238,7 +238,7 @@ TEST(IniErrors, AreNoneExactlyWhereParsingSucceeds) {
 TEST(IniErrors, AByteOrderMarkIsPassedOverAndWhatIsNoTextIsSaidToBeNone) {
   EXPECT_EQ(parsed("\xef\xbb\xbf[Interface]\nPrivateKey = $A\n"), parsed("[Interface]\nPrivateKey = $A\n"));
   EXPECT_EQ(error_of(std::string("\xff\xfe[\0I\0n\0", 8)),
-            "wg0.conf: is no text, or UTF-16; remedy: save it as UTF-8");
+            "wg0.conf:1: is no text, or UTF-16; remedy: save it as UTF-8");
   EXPECT_EQ(error_of("[Interface]\n\xc3\xa4\x1b[31m = 1\n"),
             error_of("[Interface]\nabcdefghijklmnopqrstuvw = 1\n"))
       << "bytes that a terminal obeys are not shown";
