@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb clean
+.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ readme: build ## (sudo) run the blocks of README.md, in order
 
 scenarios: build ## (sudo) the scenario suite alone
 	@ci/scenarios
+
+test-netem: build ## what needs the kernel's own netem and WireGuard, in a User-Mode Linux (built once, some minutes)
+	@ci/test-netem
 
 requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass
 	@mkdir -p build-logs; ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \

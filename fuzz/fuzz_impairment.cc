@@ -36,6 +36,7 @@ void check_same_meaning(const Impairment& a, const Impairment& b) {
   VPN_CHECK(a.reorder == 0 || close(a.reorder_hold, b.reorder_hold));
   VPN_CHECK(a.rate_bits_per_second == b.rate_bits_per_second);
   VPN_CHECK(a.rate_bits_per_second == 0 || a.queue_packets == b.queue_packets);
+  VPN_CHECK(close(a.slot_min, b.slot_min) && close(a.slot_max, b.slot_max));
   VPN_CHECK(a.mtu_bytes == b.mtu_bytes && (a.mtu_bytes == 0 || a.icmp == b.icmp));
   VPN_CHECK(a.drops == b.drops && a.is_clear() == b.is_clear());
 }

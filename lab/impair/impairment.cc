@@ -112,6 +112,14 @@ bool set_delay(Impairment& impairment, std::string_view text) {
   return true;
 }
 
+// GAP, LEAST-MOST, or 0.
+bool set_slot(Impairment& impairment, std::string_view text) {
+  const auto parts = split(text, '-');
+  if (parts.size() > 2) return false;
+  return set_time(impairment.slot_min, parts.front()) && set_time(impairment.slot_max, parts.back()) &&
+         impairment.slot_min <= impairment.slot_max;
+}
+
 // SHARE, or SHARE/HOLD.
 bool set_reorder(Impairment& impairment, std::string_view text) {
   const auto parts = split(text, '/');
@@ -168,6 +176,8 @@ constexpr Key kKeys[] = {
     {"rate", "rate=50mbit, from 1kbit to 1000gbit, or rate=0 for no limit", set_rate},
     {"queue", "queue=1000 (packets, 1 to 1000000)",
      [](Impairment& i, std::string_view v) { return set_count(i.queue_packets, v, 1, 1'000'000); }},
+    {"slot", "slot=5ms or slot=5ms-20ms (how long until the medium is ours), at most 60s, or slot=0",
+     set_slot},
     {"mtu", "mtu=1280 (68 to 65535 bytes of the IP packet), or mtu=0 for no limit",
      [](Impairment& i, std::string_view v) { return set_count(i.mtu_bytes, v, v == "0" ? 0 : 68, 65535); }},
     {"icmp", "icmp=on or icmp=off", set_icmp},
@@ -194,7 +204,8 @@ std::string format_rate(uint64_t bits) {
 
 bool Impairment::is_clear() const {
   return loss == 0 && burst == BurstLoss{} && delay == Duration{} && reorder == 0 && duplicate == 0 &&
-         corrupt == 0 && drops.empty() && mtu_bytes == 0 && rate_bits_per_second == 0;
+         corrupt == 0 && drops.empty() && mtu_bytes == 0 && rate_bits_per_second == 0 &&
+         slot_max == Duration{};
 }
 
 Result<void> set_impairment(Impairment& impairment, std::string_view key, std::string_view value) {
@@ -262,6 +273,11 @@ std::string to_string(const Impairment& impairment) {
   if (impairment.rate_bits_per_second > 0) {
     add("rate", format_rate(impairment.rate_bits_per_second));
     add("queue", std::to_string(impairment.queue_packets));
+  }
+  if (impairment.slot_max > Duration{}) {
+    const std::string least = format_duration(impairment.slot_min);
+    const std::string most = format_duration(impairment.slot_max);
+    add("slot", least == most ? most : least + "-" + most);
   }
   if (impairment.mtu_bytes > 0) {
     add("mtu", std::to_string(impairment.mtu_bytes));

@@ -17,6 +17,11 @@ using Duration = std::chrono::nanoseconds;
 struct Impairment : vpn::sim::Impairment {
   // What becomes of a packet longer than `mtu_bytes`: answered by ICMP, or (false) swallowed: a black hole.
   bool icmp = true;
+  // The medium is ours only now and then, as on Wi-Fi, DOCSIS or LTE: a packet that is due waits for the next
+  // slot, with all that come due meanwhile. Slots open `slot_min` … `slot_max` after the first packet that
+  // waits. `slot_max` of 0: always.
+  Duration slot_min{};
+  Duration slot_max{};
 
   // Whether packets pass untouched.
   [[nodiscard]] bool is_clear() const;

@@ -38,9 +38,9 @@ TEST(Impairment, EveryKeyIsRead) {
 }
 
 TEST(Impairment, TextIsReadBackAsItWas) {
-  for (const char* text :
-       {"clear", "delay=20ms±5ms loss=1%", "burst=1%/25%/100%/0%", "reorder=5%/10ms", "delay=250us",
-        "rate=1500kbit queue=20", "mtu=1280 icmp=off", "drop=response:2,data:10-20,initiation:3-"}) {
+  for (const char* text : {"clear", "delay=20ms±5ms loss=1%", "burst=1%/25%/100%/0%", "reorder=5%/10ms",
+                           "delay=250us", "rate=1500kbit queue=20", "slot=5ms", "slot=5ms-20ms",
+                           "mtu=1280 icmp=off", "drop=response:2,data:10-20,initiation:3-"}) {
     const Impairment once = parsed(text);
     EXPECT_EQ(to_string(once), text);
     EXPECT_EQ(parsed(to_string(once)), once) << text;
@@ -56,11 +56,12 @@ TEST(Impairment, ClearForgetsWhatWasSetBefore) {
 }
 
 TEST(Impairment, WhatIsOutOfRangeIsRefusedAndChangesNothing) {
-  for (const char* bad :
-       {"loss=101%", "loss=-1%",    "loss=5",    "loss=five%",     "loss=",       "loss",
-        "delay=20",  "delay=-1ms",  "delay=61s", "delay=5ms±6ms",  "rate=5",      "rate=10bit",
-        "queue=0",   "mtu=67",      "mtu=70000", "icmp=maybe",     "drop=second", "drop=response:0",
-        "burst=1%",  "burst=1%/0%", "lose=5%",   "reorder=5%/0ms", "loss=nan%",   "loss=1e2%"}) {
+  for (const char* bad : {"slot=-1ms",  "slot=20ms-5ms",  "slot=1ms-2ms-3ms", "slot=61s",   "slot=",
+                          "loss=101%",  "loss=-1%",       "loss=5",           "loss=five%", "loss=",
+                          "loss",       "delay=20",       "delay=-1ms",       "delay=61s",  "delay=5ms±6ms",
+                          "rate=5",     "rate=10bit",     "queue=0",          "mtu=67",     "mtu=70000",
+                          "icmp=maybe", "drop=second",    "drop=response:0",  "burst=1%",   "burst=1%/0%",
+                          "lose=5%",    "reorder=5%/0ms", "loss=nan%",        "loss=1e2%"}) {
     Impairment impairment = parsed("loss=3%");
     const auto set = set_impairments(impairment, std::string("delay=1ms ") + bad);
     ASSERT_FALSE(set) << bad;

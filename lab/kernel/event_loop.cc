@@ -21,6 +21,15 @@ void EventLoop::watch(int fd, std::function<void()> ready) {
   VPN_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+void EventLoop::watch_writable(int fd, std::function<void()> ready) {
+  const bool known = ready_.contains(fd);
+  ready_[fd] = std::make_shared<std::function<void()>>(std::move(ready));
+  epoll_event event{};
+  event.events = EPOLLOUT;
+  event.data.fd = fd;
+  VPN_CHECK(::epoll_ctl(epoll_.get(), known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
 void EventLoop::unwatch(int fd) {
   if (ready_.erase(fd) > 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }

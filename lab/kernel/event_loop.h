@@ -30,6 +30,8 @@ class EventLoop {
   // `ready` is called whenever `fd` can be read. The caller keeps the descriptor, and unwatches it before
   // closing it.
   void watch(int fd, std::function<void()> ready);
+  // The same for writing, of a descriptor that is watched or not; it is no longer watched for reading then.
+  void watch_writable(int fd, std::function<void()> ready);
   void unwatch(int fd);
   // `timed` must outlive the loop.
   void add(Timed& timed) { timed_.push_back(&timed); }

@@ -13,7 +13,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "lab/impair/netem.h"
+#include "lab/engines/netem.h"
 #include "lab/kernel/namespaces.h"
 #include "lab/kernel/nat.h"
 #include "lab/kernel/netlink.h"

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "lab/impair/netem.h"
 #include "lab/kernel/nat.h"
 #include "lab/kernel/tap.h"
 #include "lab/run/services.h"
@@ -21,6 +20,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::milliseconds kGraceForDaemons{200};
+constexpr size_t kMostClients = 64;  // at the control socket; then the oldest goes
+constexpr size_t kLongestRequest = 65536;
 
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -416,14 +417,24 @@ Result<void> Keeper::impair(size_t link, Direction direction, const std::string&
   return {};
 }
 
-Result<void> Keeper::set_weather(const CarriedLink& carried, Direction direction) {
+Result<void> Keeper::set_weather(CarriedLink& carried, Direction direction) {
   const Impairment& impairment = carried.impairment[static_cast<size_t>(direction)];
   const LinkEnd& sender = carried.link->sender(direction);
   switch (carried.engine) {
     case Engine::kWire:
       return wire_.set_impairment(carried.wire, direction, impairment);
-    case Engine::kNetem:
-      return set_netem(netlink_of(sender), sender.interface, impairment, carried.link->mtu_bytes, plan_.seed);
+    case Engine::kNetem: {
+      const auto passed =
+          netem_counters(netlink_of(sender), sender.interface);  // end with the weather they are of
+      if (!passed) return fail(passed.error());
+      auto set =
+          set_netem(netlink_of(sender), sender.interface, impairment, carried.link->mtu_bytes, plan_.seed);
+      if (set) {
+        carried.earlier[static_cast<size_t>(direction)].lost += passed->lost;
+        carried.earlier[static_cast<size_t>(direction)].queue_full += passed->queue_full;
+      }
+      return set;
+    }
     case Engine::kAuto:
     case Engine::kVeth:
       break;
@@ -449,7 +460,25 @@ Result<void> Keeper::set_link_up(size_t link, bool up) {
   return {};
 }
 
-std::string Keeper::status() const {
+std::string Keeper::counters_of(const CarriedLink& carried, Direction direction) {
+  if (carried.engine == Engine::kWire) return dump(to_json(wire_.counters(carried.wire, direction)));
+  // What left the sender's interface is past all weather.
+  const LinkEnd& sender = carried.link->sender(direction);
+  const auto passed = netlink_of(sender).counters_of(sender.interface);
+  const auto kept = netem_counters(netlink_of(sender), sender.interface);
+  if (!passed || !kept) return "{}";
+  const NetemCounters& earlier = carried.earlier[static_cast<size_t>(direction)];
+  const uint64_t lost = earlier.lost + kept->lost;
+  const uint64_t queue_full = earlier.queue_full + kept->queue_full;
+  return dump({{"offered", passed->sent_packets + lost + queue_full + kept->waiting},
+               {"delivered", passed->sent_packets},
+               {"delivered_bytes", passed->sent_bytes},
+               {"lost", lost},
+               {"queue_full", queue_full},
+               {"waiting", kept->waiting}});
+}
+
+std::string Keeper::status() {
   Json json = {
       {"name", state_.name()},
       {"topology", plan_.topology.file},
@@ -476,7 +505,7 @@ std::string Keeper::status() const {
       Json one = {{"from", carried.link->sender(direction).node},
                   {"to", carried.link->receiver(direction).node},
                   {"impairment", to_string(carried.impairment[static_cast<size_t>(direction)])}};
-      if (carried.engine == Engine::kWire) one["counters"] = to_json(wire_.counters(carried.wire, direction));
+      one["counters"] = Json::parse(counters_of(carried, direction));
       directions.push_back(std::move(one));
     }
     json["links"].push_back({{"name", carried.link->name},
@@ -490,9 +519,9 @@ std::string Keeper::status() const {
     json["daemons"].push_back({{"host", daemon.member->host},
                                {"tunnel", daemon.tunnel->name},
                                {"interface", daemon.tunnel->interface},
-                               {"kind", daemon.tunnel->kind},
+                               {"kind", daemon.member->kind},
                                {"addresses", to_texts(daemon.member->addresses)},
-                               {"running", daemon.pid != 0 || daemon.tunnel->kind == "kernel"}});
+                               {"running", daemon.pid != 0 || daemon.member->kind == "kernel"}});
   }
   json["services"] = Json::array();
   for (const RunningService& service : services_) {
@@ -502,12 +531,46 @@ std::string Keeper::status() const {
   return dump({{"ok", json}});
 }
 
-void Keeper::accept_request() {
-  UniqueFd socket(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+void Keeper::accept_client() {
+  UniqueFd socket(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.is_open()) return;
-  const auto request = read_until(socket, "\n");
-  if (!request || !request->ends_with('\n')) return;
-  (void)write_all(socket, answer(*request) + "\n");
+  if (clients_.size() >= kMostClients) {
+    const auto oldest = std::min_element(clients_.begin(), clients_.end(), [](const auto& a, const auto& b) {
+      return a.second.since < b.second.since;
+    });
+    dismiss_client(oldest->first);
+  }
+  const int fd = socket.get();
+  clients_.emplace(fd, Client{std::move(socket), std::chrono::steady_clock::now(), {}, {}});
+  loop_.watch(fd, [this, fd] { hear_client(fd); });
+}
+
+void Keeper::hear_client(int fd) {
+  Client& client = clients_.at(fd);
+  std::array<char, 65536> buffer;
+  const ssize_t count = ::recv(fd, buffer.data(), buffer.size(), 0);
+  if (count < 0 && errno == EAGAIN) return;
+  if (count <= 0 || client.request.size() + static_cast<size_t>(count) > kLongestRequest ||
+      !client.answer.empty())
+    return dismiss_client(fd);
+  client.request.append(buffer.data(), static_cast<size_t>(count));
+  if (!client.request.ends_with('\n')) return;
+  client.answer = answer(client.request) + "\n";
+  speak_to_client(fd);
+}
+
+void Keeper::speak_to_client(int fd) {
+  std::string& text = clients_.at(fd).answer;
+  const ssize_t count = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+  if (count < 0 && errno != EAGAIN) return dismiss_client(fd);
+  if (count > 0) text.erase(0, static_cast<size_t>(count));
+  if (text.empty()) return dismiss_client(fd);
+  loop_.watch_writable(fd, [this, fd] { speak_to_client(fd); });
+}
+
+void Keeper::dismiss_client(int fd) {
+  loop_.unwatch(fd);
+  clients_.erase(fd);
 }
 
 std::string Keeper::answer(const std::string& request) {
@@ -580,7 +643,7 @@ void Keeper::reap() {
 }
 
 void Keeper::serve() {
-  loop_.watch(control_.get(), [this] { accept_request(); });
+  loop_.watch(control_.get(), [this] { accept_client(); });
   loop_.watch(signals_.get(), [this] { handle_signal(); });
   loop_.run();
   events_.add("down", state_.name());

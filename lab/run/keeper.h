@@ -18,8 +18,9 @@
 #include <memory>
 #include <string>
 
+#include "lab/engines/netem.h"
+#include "lab/engines/wire.h"
 #include "lab/error.h"
-#include "lab/impair/wire.h"
 #include "lab/kernel/event_loop.h"
 #include "lab/run/events.h"
 #include "lab/run/host.h"
@@ -54,6 +55,7 @@ class Keeper : private Timed {
     size_t wire = 0;  // its number in the wire, of Engine::kWire
     std::array<Impairment, 2> impairment;
     bool up = true;
+    std::array<NetemCounters, 2> earlier{};  // of Engine::kNetem: under weather that was before
   };
   // A step of some link's schedule that is still to come.
   struct PendingChange {
@@ -80,13 +82,18 @@ class Keeper : private Timed {
   [[nodiscard]] const UniqueFd& network_of(const LinkEnd& end);
   [[nodiscard]] Netlink& netlink_of(const LinkEnd& end);
 
-  void accept_request();
+  void accept_client();
+  void hear_client(int fd);
+  void speak_to_client(int fd);
+  void dismiss_client(int fd);
   [[nodiscard]] std::string answer(const std::string& request);
   Result<void> impair(size_t link, Direction direction, const std::string& change);
   // Puts what `carried` says is in force, into force.
-  Result<void> set_weather(const CarriedLink& carried, Direction direction);
+  Result<void> set_weather(CarriedLink& carried, Direction direction);
   Result<void> set_link_up(size_t link, bool up);
-  [[nodiscard]] std::string status() const;
+  [[nodiscard]] std::string status();
+  // What one direction of a link has done, as far as its engine tells: a JSON object of numbers.
+  [[nodiscard]] std::string counters_of(const CarriedLink& carried, Direction direction);
   void handle_signal();
   void reap();
   void end_processes();
@@ -112,6 +119,14 @@ class Keeper : private Timed {
     pid_t pid;
   };
   std::vector<RunningService> services_;
+  // Somebody at the control socket. Who says nothing, or does not listen, keeps nobody waiting but himself.
+  struct Client {
+    UniqueFd socket;
+    SteadyTime since;
+    std::string request;
+    std::string answer;  // what of it is still to be sent
+  };
+  std::map<int, Client> clients_;
   UniqueFd control_;
   UniqueFd signals_;
   SteadyTime came_up_{};

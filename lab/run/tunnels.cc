@@ -40,13 +40,13 @@ std::string key_log_name(const std::string& interface) {
   return interface + ".keys";
 }
 
-Result<std::vector<std::string>> command_of(const Tunnel& tunnel) {
+Result<std::vector<std::string>> command_of(const Tunnel& tunnel, const std::string& kind) {
   std::vector<std::string> argv;
-  if (tunnel.kind == "vpn") {
+  if (kind == "vpn") {
     argv = {"vpn",         "daemon",
             "--interface", tunnel.interface,
             "--key-log",   "/run/" + key_log_name(tunnel.interface)};
-  } else if (tunnel.kind == "wireguard-go") {
+  } else if (kind == "wireguard-go") {
     argv = {"wireguard-go", "--foreground", tunnel.interface};
   } else {
     argv = tunnel.command;
@@ -73,7 +73,7 @@ std::string last_line_of(const std::string& log) {
 // Waits until the daemon answers on its socket and its interface exists.
 Result<void> await_daemon(const StateDirectory& state, HostNamespace& host, const Daemon& daemon) {
   const std::string& interface = daemon.tunnel->interface;
-  const std::string where = "host " + host.name() + ", " + daemon.tunnel->kind;
+  const std::string where = "host " + host.name() + ", " + daemon.member->kind;
   const std::string log = daemon_log(state, host.name(), interface);
   const auto deadline = std::chrono::steady_clock::now() + kDaemonStart;
   for (;;) {
@@ -162,11 +162,11 @@ std::string daemon_log(const StateDirectory& state, const std::string& host, con
 Result<Daemon> start_daemon(const StateDirectory& state, HostNamespace& host, const Tunnel& tunnel,
                             const TunnelMember& member) {
   Daemon daemon{&tunnel, &member, 0};
-  if (tunnel.kind == "kernel") {
+  if (member.kind == "kernel") {
     if (auto made = host.netlink().create_wireguard(tunnel.interface); !made) return fail(made.error());
     return daemon;
   }
-  const auto argv = command_of(tunnel);
+  const auto argv = command_of(tunnel, member.kind);
   if (!argv) return fail(argv.error());
   auto pid = host.spawn(*argv, daemon_log(state, host.name(), tunnel.interface));
   if (!pid) return fail(pid.error());
@@ -178,7 +178,7 @@ Result<void> configure_daemon(const StateDirectory& state, HostNamespace& host, 
                               const TunnelKeys& keys) {
   const Tunnel& tunnel = *daemon.tunnel;
   const std::string& interface = tunnel.interface;
-  const bool in_kernel = tunnel.kind == "kernel";
+  const bool in_kernel = daemon.member->kind == "kernel";
   if (!in_kernel) {
     if (auto there = await_daemon(state, host, daemon); !there) return there;
   }

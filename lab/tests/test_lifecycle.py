@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -101,6 +102,40 @@ def test_an_unplugged_link_carries_nothing(lab: LabProgram) -> None:
     assert lab.status()["links"][0]["up"] is False
     lab("link", "wan", "up")
     lab("exec", "left", "--", "ping", "-c", "1", "-W", "5", "192.0.2.2")
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(lab: LabProgram) -> None:
+    """The keeper carries packets and answers others meanwhile, however long somebody holds his line."""
+    lab("up", "pair", "--set", "loss=0%", "--set", "delay=0ms", "--set", "reorder=0%")
+    silent, slow = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    for client in (silent, slow):
+        client.connect(str(lab.state / "lab" / "control.sock"))
+    slow.sendall(b'{"do":')
+    began = time.monotonic()
+    lab("exec", "left", "--", "ping", "-c", "20", "-i", "0.01", "-W", "5", "192.0.2.2")
+    lab.status()
+    took = time.monotonic() - began
+    slow.sendall(b'"status"}\n')
+    assert b'"ok"' in slow.recv(65536)
+    began = time.monotonic()
+    lab("exec", "left", "--", "ping", "-c", "20", "-i", "0.01", "-W", "5", "192.0.2.2")
+    lab.status()
+    alone = time.monotonic() - began
+    silent.close()
+    assert took < alone + 5, "a stalled client must not cost its ten seconds"
+
+
+def test_many_clients_at_once_and_those_who_do_not_listen(lab: LabProgram) -> None:
+    lab("up", "pair")
+    deaf = []
+    for _ in range(200):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(lab.state / "lab" / "control.sock"))
+        client.sendall(b'{"do":"status"}\n')
+        deaf.append(client)
+    assert lab.status()["name"] == "lab"
+    for client in deaf:
+        client.close()
 
 
 BAD_INPUT = [

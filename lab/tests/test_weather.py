@@ -150,15 +150,65 @@ def test_one_seed_loses_the_same_packets_at_any_speed(lab: LabProgram) -> None:
     assert lost[0] != lost[2]
 
 
+def counters_of(lab: LabProgram) -> dict[str, int]:
+    return lab.status()["links"][0]["directions"][0]["counters"]
+
+
 def test_rate_holds_and_its_queue_is_bounded(lab: LabProgram) -> None:
-    up(lab, "--seed", "1")
-    lab("impair", "wan:left", "rate=1mbit", "queue=20")
-    arrivals = offer(lab, 1000, 2000)  # 154 bytes on the wire each: 2.5 Mbit/s
-    counters = lab.status()["links"][0]["directions"][0]["counters"]
-    assert 1000 <= counters["queue_full"] + len(arrivals) <= 1010, "ARP and the like meet the queue too"
-    longest = max(delay for _, delay, _ in arrivals)
-    assert longest >= 20 * 0.9, "a full queue of 20 such frames takes 25 ms at 1 Mbit/s"
-    assert 350 < len(arrivals) < 500
+    for engine in engines(lab):
+        up(lab, *(["--seed", "1"] if engine == "wire" else []))
+        lab("impair", "wan:left", "rate=1mbit", "queue=20")
+        arrivals = offer(lab, 1000, 2000)  # 158 bytes on the wire each: 2.5 Mbit/s
+        refused = counters_of(lab)["queue_full"]
+        assert 1000 <= refused + len(arrivals) <= 1010, f"{engine}: ARP and the like meet the queue too"
+        longest = max(delay for _, delay, _ in arrivals)
+        assert longest >= 20 * 0.9, f"{engine}: a full queue of 20 such frames takes 25 ms at 1 Mbit/s"
+        assert 350 < len(arrivals) < 500, engine
+        lab("down")
+
+
+def test_status_counts_what_the_engine_did(lab: LabProgram) -> None:
+    """What was offered was delivered or lost, under every weather there was, on either engine."""
+    for engine in engines(lab):
+        up(lab, *(["--seed", "1"] if engine == "wire" else []))
+        before = counters_of(lab)
+        lab("impair", "wan:left", "loss=20%")
+        arrived = len(offer(lab, 1000, 4000))
+        lab("impair", "wan:left", "loss=40%")
+        arrived += len(offer(lab, 1000, 4000))
+        after = counters_of(lab)
+        lost = after["lost"] - before["lost"]
+        offered = after["offered"] - before["offered"]
+        assert 2000 <= offered <= 2020, f"{engine}: {offered} offered; the two that end a run, ARP and the like besides"
+        assert 2000 - arrived <= lost <= 2000 - arrived + 20, engine
+        assert after["delivered"] - before["delivered"] == offered - lost, engine
+        lab("down")
+
+
+def test_slots_let_packets_through_in_bursts(lab: LabProgram) -> None:
+    for engine in engines(lab):
+        up(lab, *(["--seed", "1"] if engine == "wire" else []))
+        lab("impair", "wan:left", "slot=40ms")
+        arrivals = offer(lab, 1000, 1000)
+        assert len(arrivals) == 1000, engine
+        delays = sorted(delay for _, delay, _ in arrivals)
+        assert delays[500] > 5, f"{engine}: the middle of a slot of 40 ms waits some 20 ms, not {delays[500]:.1f}"
+        # Of a burst, each packet was sent a millisecond after the one before it, and all arrive at once.
+        bursts = sum(1 for (_, a, _), (_, b, _) in zip(arrivals, arrivals[1:]) if b > a + 20)
+        assert 15 <= bursts <= 35, f"{engine}: {bursts} bursts in a second of slots of 40 ms"
+        lab("down")
+
+
+def test_too_small_a_share_of_reordering_goes_by_wire(lab: LabProgram, tmp_path) -> None:
+    """netem's table of delays holds 16,384 entries: what it would round away is not left to it."""
+    has_netem = "netem" in engines(lab)
+    for share, engine in (("5%", "netem" if has_netem else "wire"), ("0.001%", "wire")):
+        lab("up", "pair", "--set", f"reorder={share}")
+        assert lab.status()["links"][0]["engine"] == engine
+        lab("down")
+    if has_netem:
+        lab("up", "pair", "--set", "reorder=0%")
+        assert "so small a share" in lab.refused("impair", "wan", "delay=20ms", "reorder=0.001%")
 
 
 def test_an_mtu_is_answered_by_icmp_or_is_a_black_hole(lab: LabProgram) -> None:

@@ -38,6 +38,7 @@ class TopologyReader {
   void read_nats(std::vector<Section> sections);
   void read_services(std::vector<Section> sections);
   void read_tunnels(std::vector<Section> sections);
+  void read_member_kinds(Section& section, Tunnel& tunnel);
   void read_tunnel_kind(Section& section, Tunnel& tunnel);
   void give_tunnel_addresses(Section& section, Tunnel& tunnel, const std::vector<IpPrefix>& subnets);
   void connect_tunnel(Section& section, Tunnel& tunnel, const std::vector<IpPrefix>& subnets);

@@ -131,6 +131,7 @@ struct TunnelMember {
   std::string host;
   std::vector<IpPrefix> addresses;
   uint16_t port = 0;  // 0: any
+  std::string kind;   // the tunnel's, unless kind_of gave it another
   std::vector<TunnelPeer> peers;
   std::vector<IpPrefix> routes;  // of the tunnel's interface, beyond its own subnet
 };

@@ -15,6 +15,12 @@ TunnelMember* find_member(Tunnel& tunnel, const std::string& host) {
   return found == tunnel.members.end() ? nullptr : &*found;
 }
 
+constexpr char kDaemonKinds[] = "use vpn, wireguard-go, kernel, or command with a command";
+
+bool is_daemon_kind(const std::string& kind) {
+  return kind == "command" || kind == "vpn" || kind == "wireguard-go" || kind == "kernel";
+}
+
 IpPrefix whole(const IpAddress& address) {
   return {address, static_cast<uint8_t>(address.bit_count())};
 }
@@ -49,7 +55,7 @@ void TopologyReader::read_tunnels(std::vector<Section> sections) {
                          "give the tunnel another interface = \"wg1\", and name each host once");
           continue;
         }
-        tunnel.members.push_back({host, {}, port, {}, {}});
+        tunnel.members.push_back({host, {}, port, tunnel.kind, {}, {}});
       }
     }
     if (!is_valid_name(tunnel.interface, kLongestInterfaceName)) {
@@ -58,6 +64,7 @@ void TopologyReader::read_tunnels(std::vector<Section> sections) {
     }
     give_tunnel_addresses(section, tunnel, subnets);
     connect_tunnel(section, tunnel, subnets);
+    read_member_kinds(section, tunnel);
     section.finish();
     topology_.tunnels.push_back(std::move(tunnel));
   }
@@ -69,10 +76,26 @@ void TopologyReader::read_tunnel_kind(Section& section, Tunnel& tunnel) {
   if (tunnel.kind == "command" && tunnel.command.empty()) {
     section.report("command", "this tunnel has no command", "add command = [\"program\", \"{interface}\"]");
   }
-  if (tunnel.kind != "command" && tunnel.kind != "vpn" && tunnel.kind != "wireguard-go" &&
-      tunnel.kind != "kernel") {
-    section.report("kind", fmt::format("'{}' is no kind of VPN daemon", tunnel.kind),
-                   "use vpn, wireguard-go, kernel, or command");
+  if (!is_daemon_kind(tunnel.kind)) {
+    section.report("kind", fmt::format("'{}' is no kind of VPN daemon", tunnel.kind), kDaemonKinds);
+  }
+}
+
+// kind_of = { right = "kernel" }: members whose daemon is another than the tunnel's.
+void TopologyReader::read_member_kinds(Section& section, Tunnel& tunnel) {
+  auto kinds = section.child("kind_of");
+  if (!kinds) return;
+  for (const std::string& host : kinds->keys()) {
+    TunnelMember* const member = find_member(tunnel, host);
+    if (member == nullptr) {
+      kinds->report(host, fmt::format("'{}' is no member of tunnel '{}'", host, tunnel.name),
+                    "name a member of it");
+      continue;
+    }
+    member->kind = kinds->required_text(host, "kernel");
+    if (!is_daemon_kind(member->kind) || (member->kind == "command" && tunnel.command.empty())) {
+      kinds->report(host, fmt::format("'{}' is no kind of VPN daemon", member->kind), kDaemonKinds);
+    }
   }
 }
 

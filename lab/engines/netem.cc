@@ -1,11 +1,13 @@
-#include "lab/impair/netem.h"
+#include "lab/engines/netem.h"
 
 #include <linux/ethtool.h>
 #include <linux/pkt_sched.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netlink/cache.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
+#include <netlink/route/qdisc.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -14,26 +16,31 @@
 #include <cstring>
 #include <memory>
 
+#include "lab/impair/delay_table.h"
 #include "lab/kernel/unique_fd.h"
 
 namespace lab {
 namespace {
 
 constexpr int kPrngSeedAttribute = 14;  // TCA_NETEM_PRNG_SEED, from Linux 6.6
-constexpr size_t kTableSize = 16384;    // NETEM_DIST_MAX
-constexpr int kTableScale = 8192;       // NETEM_DIST_SCALE
 constexpr double kFastestPerSecond =
     2e6;  // packets a second that netem's own queue must hold for the whole delay
+constexpr uint32_t kSpareRoom =
+    1000;  // so that the queue for the rate, which netem counts as its own, fills first
 constexpr uint32_t kRootHandle = 0x10000;
 constexpr uint32_t kTbfHandle = 0x20000;
+constexpr uint32_t kQueueHandle = 0x30000;
 
 struct FreeMessage {
   void operator()(nl_msg* message) const { nlmsg_free(message); }
 };
+struct FreeCache {
+  void operator()(nl_cache* cache) const { nl_cache_free(cache); }
+};
 using Message = std::unique_ptr<nl_msg, FreeMessage>;
 
 Message qdisc_message(int type, int flags, int interface, uint32_t parent, uint32_t handle) {
-  Message message(nlmsg_alloc_size(2 * kTableSize + 4096));
+  Message message(nlmsg_alloc_size(2 * kDelayTableSize + 4096));
   nlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, type, sizeof(tcmsg), NLM_F_REQUEST | flags);
   auto* const header = static_cast<tcmsg*>(nlmsg_data(nlmsg_hdr(message.get())));
   header->tcm_family = AF_UNSPEC;
@@ -78,9 +85,11 @@ Message netem_message(int interface, const Impairment& impairment, uint64_t seed
   const DelayTable table = delay_table(impairment);
   const bool has_burst = impairment.burst.good_to_bad > 0 || impairment.burst.loss_in_good > 0;
   const double longest =
-      std::chrono::duration<double>(impairment.delay + table.sigma + impairment.jitter).count();
+      std::chrono::duration<double>(impairment.delay + table.sigma + impairment.jitter + impairment.slot_max)
+          .count();
   tc_netem_qopt basics{};
-  basics.limit = impairment.queue_packets + static_cast<uint32_t>(std::min(longest * kFastestPerSecond, 1e8));
+  basics.limit = impairment.queue_packets + kSpareRoom +
+                 static_cast<uint32_t>(std::min(longest * kFastestPerSecond, 1e8));
   basics.loss = has_burst ? 0 : to_u32(impairment.loss);
   basics.duplicate = to_u32(impairment.duplicate);
   nlmsg_append(message.get(), &basics, sizeof basics, NLMSG_ALIGNTO);
@@ -98,6 +107,10 @@ Message netem_message(int interface, const Impairment& impairment, uint64_t seed
     nla_put(message.get(), TCA_NETEM_CORRUPT, sizeof corrupt, &corrupt);
   }
   if (has_burst) put_loss(message.get(), impairment);
+  if (impairment.slot_max > Duration{}) {
+    const tc_netem_slot slot = {impairment.slot_min.count(), impairment.slot_max.count(), 0, 0, 0, 0};
+    nla_put(message.get(), TCA_NETEM_SLOT, sizeof slot, &slot);
+  }
   nla_put(message.get(), kPrngSeedAttribute, sizeof seed, &seed);
   nla_nest_end(message.get(), options);
   return message;
@@ -115,13 +128,31 @@ Message tbf_message(int interface, const Impairment& impairment, unsigned link_m
   tc_tbf_qopt parameters{};
   parameters.rate.linklayer = TC_LINKLAYER_ETHERNET;
   parameters.rate.rate = static_cast<uint32_t>(std::min<uint64_t>(bytes_per_second, UINT32_MAX));
-  parameters.limit =
-      static_cast<uint32_t>(std::min<uint64_t>(uint64_t{impairment.queue_packets} * frame_bytes, UINT32_MAX));
+  parameters.limit = frame_bytes;  // of the queue it is made with, which queue_message() replaces
   nla_put(message.get(), TCA_TBF_PARMS, sizeof parameters, &parameters);
   nla_put(message.get(), TCA_TBF_RATE64, sizeof bytes_per_second, &bytes_per_second);
   nla_put(message.get(), TCA_TBF_BURST, sizeof burst, &burst);
   nla_nest_end(message.get(), options);
   return message;
+}
+
+Message queue_message(int interface, const Impairment& impairment) {
+  Message message = qdisc_message(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, interface,
+                                  kTbfHandle | 1, kQueueHandle);
+  nla_put_string(message.get(), TCA_KIND, "pfifo");
+  const tc_fifo_qopt options = {impairment.queue_packets};
+  nla_put(message.get(), TCA_OPTIONS, sizeof options, &options);
+  return message;
+}
+
+// The tbf and its queue, below the netem at the root.
+Result<void> add_rate(Netlink& netlink, const std::string& interface, int index, const Impairment& impairment,
+                      unsigned link_mtu_bytes) {
+  int code = send(netlink, tbf_message(index, impairment, link_mtu_bytes));
+  if (code >= 0) code = send(netlink, queue_message(index, impairment));
+  if (code >= 0) return {};
+  return fail(interface, std::string("adding tbf: ") + nl_geterror(code),
+              "see 'lab doctor', or give the link engine = \"wire\"");
 }
 
 }  // namespace
@@ -137,6 +168,7 @@ bool has_netem(Netlink& netlink) {
 std::string beyond_netem(const Impairment& impairment) {
   if (!impairment.drops.empty()) return "drop lists";
   if (impairment.mtu_bytes > 0 && !impairment.icmp) return "an MTU without ICMP";
+  if (!fits_delay_table(impairment)) return "so small a share of reordering";
   return {};
 }
 
@@ -157,11 +189,31 @@ Result<void> set_netem(Netlink& netlink, const std::string& interface, const Imp
                 "see 'lab doctor', or give the link engine = \"wire\"");
   }
   if (impairment.rate_bits_per_second == 0) return {};
-  if (const int code = send(netlink, tbf_message(index, impairment, link_mtu_bytes)); code < 0) {
-    return fail(interface, std::string("adding tbf: ") + nl_geterror(code),
-                "see 'lab doctor', or give the link engine = \"wire\"");
+  return add_rate(netlink, interface, index, impairment, link_mtu_bytes);
+}
+
+Result<NetemCounters> netem_counters(Netlink& netlink, const std::string& interface) {
+  const int index = netlink.index_of(interface);
+  nl_cache* raw = nullptr;
+  if (const int code = rtnl_qdisc_alloc_cache(netlink.socket(), &raw); code < 0) {
+    return fail(interface, std::string("reading netem's counters: ") + nl_geterror(code), "see 'lab doctor'");
   }
-  return {};
+  const std::unique_ptr<nl_cache, FreeCache> cache(raw);
+  NetemCounters counters;
+  uint64_t dropped = 0;
+  for (nl_object* one = nl_cache_get_first(cache.get()); one != nullptr; one = nl_cache_get_next(one)) {
+    auto* const qdisc = reinterpret_cast<rtnl_tc*>(one);
+    if (rtnl_tc_get_ifindex(qdisc) != index) continue;
+    if (rtnl_tc_get_handle(qdisc) == kRootHandle) {
+      dropped = rtnl_tc_get_stat(qdisc, RTNL_TC_DROPS);
+      counters.waiting += rtnl_tc_get_stat(qdisc, RTNL_TC_QLEN);
+    } else if (rtnl_tc_get_handle(qdisc) == kTbfHandle) {
+      counters.queue_full = rtnl_tc_get_stat(qdisc, RTNL_TC_DROPS);
+    }
+  }
+  counters.lost =
+      dropped - std::min(dropped, counters.queue_full);  // netem counts what is refused below it too
+  return counters;
 }
 
 Result<void> disable_offloads(const std::string& interface) {
@@ -178,27 +230,6 @@ Result<void> disable_offloads(const std::string& interface) {
     }
   }
   return {};
-}
-
-DelayTable delay_table(const Impairment& impairment) {
-  if (impairment.reorder == 0) return {};
-  DelayTable table;
-  table.sigma = impairment.jitter + impairment.reorder_hold;
-  table.values.reserve(kTableSize);
-  const auto held = static_cast<size_t>(std::llround(impairment.reorder * kTableSize));
-  const auto add_uniform = [&](size_t count, Duration middle) {
-    for (size_t i = 0; i < count; ++i) {
-      const double at =
-          count == 1 ? 0 : 2.0 * (static_cast<double>(i) + 0.5) / static_cast<double>(count) - 1;
-      const double delay =
-          static_cast<double>(middle.count()) + at * static_cast<double>(impairment.jitter.count());
-      table.values.push_back(
-          static_cast<int16_t>(std::lround(delay / static_cast<double>(table.sigma.count()) * kTableScale)));
-    }
-  };
-  add_uniform(held, impairment.reorder_hold);
-  add_uniform(kTableSize - held, Duration{});
-  return table;
 }
 
 }  // namespace lab

@@ -1,7 +1,8 @@
-#include "lab/impair/wire.h"
+#include "lab/engines/wire.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <random>
 #include <thread>
 
 #include "lab/impair/frame.h"
@@ -28,7 +29,9 @@ constexpr uint64_t kBitsPerByte = 8;
 }  // namespace
 
 struct Wire::Lane {
-  Lane(uint64_t seed, std::string_view link, Direction direction) : fates(seed, link, direction) {}
+  Lane(uint64_t seed, std::string_view link, Direction direction)
+      : fates(seed, link, direction),
+        slot_gaps(static_cast<uint32_t>(seed) + static_cast<uint32_t>(direction)) {}
 
   int from = -1;  // descriptors; owned by the lanes' `tap`
   int to = -1;
@@ -40,6 +43,18 @@ struct Wire::Lane {
   bool up = true;
   SteadyTime serializer_free{};            // when the rate's serialiser has sent all it holds
   std::deque<SteadyTime> serializer_done;  // of each frame it holds
+  SteadyTime slot_opens{};                 // when frames that wait for a slot go
+  std::minstd_rand slot_gaps;
+
+  // When a frame goes that is due at `due`, by the rule that netem has.
+  SteadyTime after_slot(SteadyTime due) {
+    if (impairment.slot_max == Duration{}) return due;
+    if (slot_opens < due) {
+      std::uniform_int_distribution<int64_t> gap(impairment.slot_min.count(), impairment.slot_max.count());
+      slot_opens = due + Duration(gap(slot_gaps));
+    }
+    return slot_opens;
+  }
 };
 
 Wire::Wire(EventLoop& loop, uint64_t seed) : loop_(loop), seed_(seed) {
@@ -165,14 +180,14 @@ void Wire::send_on(Lane& lane, Frame frame, const vpn::sim::Fate& fate, SteadyTi
   counters.held += fate.held;
   if (fate.duplicate_delay) {
     ++counters.duplicated;
-    launch(lane, *sent + *fate.duplicate_delay, copy_of({frame.memory.get(), frame.length}));
+    launch(lane, lane.after_slot(*sent + *fate.duplicate_delay), copy_of({frame.memory.get(), frame.length}));
   }
   if (fate.corrupt) {
     ++counters.corrupted;
     const VirtioHeader virtio = load_virtio_header(frame.memory.get());
     corrupt_frame(*fate.corrupt, bytes, (virtio.flags & VirtioHeader::kChecksumPending) != 0);
   }
-  launch(lane, *sent + fate.delay, std::move(frame));
+  launch(lane, lane.after_slot(*sent + fate.delay), std::move(frame));
 }
 
 void Wire::refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fate& fate, SteadyTime now) {

@@ -3,10 +3,12 @@
 //
 // How the model becomes netem's:
 //   loss, burst     netem knows one of them at a time: both together become one Gilbert–Elliott chain
-//   jitter, reorder a table of delays drawn from: a share `reorder` of it lies `reorder_hold` later. (netem's
-//   own "reorder"
-//                   sends the chosen packets ahead, which reorders all the others.)
-//   rate            after the delay, not before it: the sum is the same
+//   jitter, reorder a table of delays drawn from (lab/impair/delay_table.h). (netem's own "reorder" sends the
+//                   chosen packets ahead, which reorders all the others.)
+//   rate, queue     after the delay, not before it: the sum is the same. The queue is a pfifo below the tbf,
+//   for
+//                   tbf's own counts bytes. netem's own limit is set so high that it never takes part.
+//   slot            netem's own
 //   mtu             that of the sending interface; the kernel then answers by ICMP, or fragments
 // It cannot drop by message, nor swallow long packets without ICMP, and no two runs are alike beyond loss and
 // duplication: ask the wire for that.
@@ -14,7 +16,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "lab/error.h"
 #include "lab/impair/impairment.h"
@@ -32,16 +33,17 @@ namespace lab {
 [[nodiscard]] Result<void> set_netem(Netlink& netlink, const std::string& interface,
                                      const Impairment& impairment, unsigned link_mtu_bytes, uint64_t seed);
 
+// What netem has kept from arriving since set_netem(), in packets.
+struct NetemCounters {
+  uint64_t lost = 0;        // by chance
+  uint64_t queue_full = 0;  // at the rate
+  uint64_t waiting = 0;     // on their way: delayed, or queued for the rate
+};
+// All zero where the interface has no weather.
+[[nodiscard]] Result<NetemCounters> netem_counters(Netlink& netlink, const std::string& interface);
+
 // Switches the interface's segmentation and checksum offloads off, so that netem meets every packet as it
 // would be on a cable. To be called in the interface's network namespace.
 [[nodiscard]] Result<void> disable_offloads(const std::string& interface);
-
-// The delays of a netem table, in units of `sigma`/8192 from the mean: uniform in ±jitter, a share `reorder`
-// of them `reorder_hold` later. Empty where a plain uniform jitter, or none, says it all.
-struct DelayTable {
-  Duration sigma{};
-  std::vector<int16_t> values;
-};
-[[nodiscard]] DelayTable delay_table(const Impairment& impairment);
 
 }  // namespace lab
