@@ -40,6 +40,11 @@ class LabProgram:
             env=self.environment, text=True, capture_output=True, timeout=timeout, check=False,
         )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """A call that goes on while the test does."""
+        return subprocess.Popen([str(PROGRAMS / "lab"), *arguments], env=self.environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
     def __call__(self, *arguments: str, timeout: float = 60) -> str:
         done = self.call(*arguments, timeout=timeout)
         assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
