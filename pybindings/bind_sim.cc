@@ -1,6 +1,8 @@
 // World: nodes on a network of impaired links, in virtual time. Python names nodes by their names.
+#include <exception>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "pybindings/bindings.h"
 #include "pybindings/node_values.h"
@@ -176,16 +178,24 @@ class PyWorld {
     if (length < 64 || length > 65000) throw py::value_error("length is 64 … 65000 bytes");
     const sim::NodeId from = id(sender), to = id(receiver);
     sim::World& running = world();
-    const Running mark(running_);
-    return running.send_packet(from, to, length, ipv6 ? IpFamily::kIpv6 : IpFamily::kIpv4);
+    sim::PacketId packet = 0;
+    {
+      const Running mark(running_);
+      packet = running.send_packet(from, to, length, ipv6 ? IpFamily::kIpv6 : IpFamily::kIpv4);
+    }
+    rethrow();
+    return packet;
   }
   void send_raw(const std::string& sender, const py::bytes& packet) {
     const BytesView view = view_of(packet);
     if (view.size() > wire::kMaxUdpPayloadBytes) throw py::value_error("packet: at most 65,507 bytes");
     const sim::NodeId from = id(sender);
     sim::World& running = world();
-    const Running mark(running_);
-    running.send_raw_packet(from, view);
+    {
+      const Running mark(running_);
+      running.send_raw_packet(from, view);
+    }
+    rethrow();
   }
   void inject(const std::string& receiver, const std::string& source, const py::bytes& datagram,
               double delay) {
@@ -198,9 +208,12 @@ class PyWorld {
   void run_for(double seconds) {
     const Duration duration = duration_of(seconds);
     sim::World& running = world();
-    const Running mark(running_);
-    const py::gil_scoped_release released;
-    running.run_for(duration);
+    {
+      const Running mark(running_);
+      const py::gil_scoped_release released;
+      running.run_for(duration);
+    }
+    rethrow();
   }
 
   sim::PacketRecord packet(uint64_t number) const {
@@ -249,20 +262,33 @@ class PyWorld {
     return recorder_;
   }
 
+  // What an adversary's callback raises is kept, and the datagram lost: the world must not stop in the midst
+  // of a step.
   std::optional<std::vector<sim::World::Onward>> ask(const Callback& callback, sim::NodeId sender,
-                                                     sim::MessageClass message, BytesView bytes) const {
+                                                     sim::MessageClass message, BytesView bytes) {
     const py::gil_scoped_acquire held;
-    const auto answer =
-        callback(world_->node_name(sender), std::string(sim::message_class_name(message)), to_bytes(bytes))
-            .cast<std::optional<std::vector<std::pair<double, py::bytes>>>>();
-    if (!answer) return std::nullopt;
+    try {
+      const auto answer =
+          callback(world_->node_name(sender), std::string(sim::message_class_name(message)), to_bytes(bytes))
+              .cast<std::optional<std::vector<std::pair<double, py::bytes>>>>();
+      return answer ? std::optional(onwards_of(*answer)) : std::nullopt;
+    } catch (...) {
+      if (!raised_) raised_ = std::current_exception();
+      return std::vector<sim::World::Onward>{};
+    }
+  }
+  static std::vector<sim::World::Onward> onwards_of(const std::vector<std::pair<double, py::bytes>>& answer) {
     std::vector<sim::World::Onward> onwards;
-    for (const auto& [delay, datagram] : *answer) {
+    for (const auto& [delay, datagram] : answer) {
       const BytesView view = view_of(datagram);
       if (view.size() > wire::kMaxUdpPayloadBytes) throw py::value_error("datagram: at most 65,507 bytes");
       onwards.push_back({duration_of(delay), {view.begin(), view.end()}});
     }
     return onwards;
+  }
+  // Raises what a callback raised, now that the step is done.
+  void rethrow() {
+    if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
   }
 
   // Seconds, either way.
@@ -288,6 +314,7 @@ class PyWorld {
   std::unique_ptr<sim::World> world_;
   Recorder recorder_;
   bool running_ = false;
+  std::exception_ptr raised_;
   std::map<std::string, sim::NodeId> nodes_;
 };
 

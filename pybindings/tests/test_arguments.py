@@ -1,10 +1,37 @@
 """Whatever Python passes in, the bindings answer with a value or raise: no crash, nothing half done."""
+import inspect
 import itertools
 import math
+import random
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import pytest
-from vpnlab import CookieReply, Data, Drop, Initiation, Initiator, Keypair, Node, PrefixTable, Responder, Response, Session, parse
+import vpnlab
+from vpnlab import (
+    Capture,
+    CookieChecker,
+    CookieReply,
+    Data,
+    Drop,
+    Impairment,
+    Initiation,
+    Initiator,
+    Keypair,
+    Lab,
+    LabError,
+    Node,
+    PrefixTable,
+    ReplayWindow,
+    Responder,
+    Response,
+    Session,
+    World,
+    parse,
+    pcapng,
+)
 
 HOSTILE: list[Any] = [None, -1, 2**64, 1.5, math.nan, math.inf, "", "é", "192.0.2.1", b"", bytes(31), bytes(33), bytes(70_000), [], {},
                       object(), Keypair, True]
@@ -87,3 +114,145 @@ def test_hostile_arguments_raise_or_return(call: Any, count: int) -> None:
             call(*arguments)
         except (TypeError, ValueError, KeyError):
             pass
+
+
+def world() -> World:
+    made = World(1)
+    made.add_node("a")
+    made.add_node("b")
+    made.connect("a", "b")
+    return made
+
+
+MAKERS: dict[str, Any] = {
+    "CookieChecker": lambda: CookieChecker(bytes(32)), "Data": Data, "Impairment": Impairment, "Initiation": Initiation,
+    "Initiator": lambda: Initiator(Keypair(), Keypair().public), "Keypair": Keypair, "Node": lambda: Node(Keypair()), "PrefixTable": PrefixTable,
+    "ReplayWindow": ReplayWindow, "Responder": lambda: Responder(Keypair()), "Response": Response,
+    "Session": lambda: Session(bytes(32), bytes(32), 1, 2), "World": world, "CookieReply": CookieReply,
+}
+VALUES = [*HOSTILE, "a", "b", "10.0.0.0/8", "192.0.2.1:1", 0, 1, 5, 64, 1e9, 1e300, -0.0, 2**63, "response:1", [("x",)], lambda *a: [(0, b"")]]
+# Everything that a script may be given may fail in these ways, and in no other.
+REFUSALS = (TypeError, ValueError, KeyError, IndexError, OverflowError, RuntimeError, AttributeError)
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_any_method_of_any_class_survives_any_arguments(name: str) -> None:
+    """Drawn from hostile values; the seed is fixed."""
+    draw = random.Random(name)
+    subject = MAKERS[name]()
+    # (World.run_for takes a time that may be long; hours are enough.)
+    methods = [method for method, _ in inspect.getmembers(subject, callable) if not method.startswith("__") or method in ("__init__", "__len__")]
+    members = [member for member in dir(type(subject)) if not member.startswith("_") and member not in methods]
+    for _ in range(2000):
+        method = draw.choice(methods)
+        arguments = [draw.choice(VALUES) for _ in range(draw.randrange(5))]
+        if method == "run_for":
+            arguments = [draw.choice([value for value in VALUES if not isinstance(value, (int, float)) or not 3600 < value])]
+        try:
+            getattr(subject, method)(*arguments)
+        except REFUSALS:
+            pass
+        if members:
+            try:
+                setattr(subject, draw.choice(members), draw.choice(VALUES))
+            except REFUSALS:
+                pass
+
+
+def test_every_class_that_scripts_use_is_there_and_documented() -> None:
+    asked = ["Keypair", "Initiator", "Responder", "Session", "ReplayWindow", "PrefixTable", "CookieChecker", "Node", "World", "Lab", "Host", "Link",
+             "Capture", "Daemon"]
+    for name in asked:
+        kind = getattr(vpnlab, name)
+        assert (kind.__doc__ or "").strip(), name
+        if kind.__module__ == "vpnlab._core":
+            continue
+        for method, function in inspect.getmembers(kind, inspect.isfunction):
+            assert method.startswith("_") or function.__doc__ or method in ("host", "link", "daemon"), f"{name}.{method}"
+
+
+def test_a_running_world_refuses_other_threads_and_its_own_callback() -> None:
+    subject = world()
+    for _ in range(3000):
+        subject.send("a", "b")
+    outcomes: set[str] = set()
+    done = threading.Event()
+
+    def disturb() -> None:
+        while not done.is_set():
+            for call in (subject.sent, lambda: subject.now, lambda: subject.run_for(0.1), lambda: subject.send("a", "b"), subject.log):
+                try:
+                    call()
+                    outcomes.add("answered")
+                except RuntimeError as error:
+                    outcomes.add(str(error))
+
+    others = [threading.Thread(target=disturb) for _ in range(3)]
+    for other in others:
+        other.start()
+    while not any("running" in outcome for outcome in outcomes):
+        try:
+            subject.run_for(50)
+        except RuntimeError:
+            pass  # another thread was faster
+    done.set()
+    for other in others:
+        other.join()
+
+    said = []
+
+    def callback(sender: str, message: str, datagram: bytes) -> None:
+        try:
+            subject.run_for(1)
+        except RuntimeError as error:
+            said.append(str(error))
+
+    subject.intercept("a", "b", callback)
+    subject.send("a", "b")
+    subject.run_for(10)
+    assert said and all("running" in text for text in said)
+
+
+def test_an_error_in_a_callback_comes_out_where_the_world_was_run() -> None:
+    subject = world()
+    subject.intercept("a", "b", lambda *seen: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        subject.send("a", "b")
+    subject.intercept("a", "b", lambda *seen: ["nonsense"])  # type: ignore[arg-type,return-value]
+    with pytest.raises((TypeError, ValueError, RuntimeError)):
+        subject.run_for(60)
+    subject.intercept("a", "b", None)
+    packet = subject.send("a", "b")
+    subject.run_for(60)
+    assert subject.packet(packet).delivered_count == 1, "and the world goes on"
+
+
+def test_a_lab_that_does_not_stand_says_so() -> None:
+    try:
+        lab = Lab("pair", name="never-was")
+    except LabError as error:
+        pytest.skip(f"by design: {error}")
+    for call in (lab.status, lab.events, lambda: lab.host("left").run("true"), lambda: lab.link("wan").impair("loss=1%"),
+                 lambda: lab.link("wan").down(), lambda: lab.host("left").daemon().drops(), lambda: lab.host("left").open_socket(),
+                 lambda: Capture(lab, "wan", "/dev/null")):
+        with pytest.raises(LabError):
+            call()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x0a\x0d\x0d\x0a", b"\x0a\x0d\x0d\x0a" + bytes(8), bytes(100)])
+def test_a_broken_capture_is_read_as_far_as_it_goes_or_refused(tmp_path: Any, content: bytes) -> None:
+    file = tmp_path / "broken.pcapng"
+    file.write_bytes(content)
+    try:
+        assert list(pcapng.read(file)) == []
+    except ValueError as error:
+        assert "pcapng" in str(error)
+
+
+def test_objects_outlive_the_interpreter_in_peace() -> None:
+    """At exit, with a world that still has a callback into Python."""
+    script = ("import sys; sys.path.insert(0, sys.argv[1]); import vpnlab; w = vpnlab.World(1); w.add_node('a'); w.add_node('b'); "
+              "w.connect('a', 'b'); w.intercept('a', 'b', lambda *x: w and None); w.send('a', 'b'); w.run_for(1)")
+    folder = str(vpnlab.__path__[0]).rpartition("/")[0]
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

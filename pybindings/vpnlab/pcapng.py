@@ -53,7 +53,7 @@ def read(file: "str | pathlib.Path") -> Iterator[Packet]:
 
 
 def _blocks(content: bytes) -> Iterator[tuple[int, bytes]]:
-    if content and struct.unpack_from("<II", content)[0] != _SECTION:
+    if content and int.from_bytes(content[:4], "little") != _SECTION:
         raise ValueError("no pcapng file of a machine with this byte order")
     at = 0
     while at + 12 <= len(content):
