@@ -148,6 +148,7 @@ def staged(meeting: Meeting, count: int) -> int:
 def handshake_gave_up(meeting: Meeting) -> None:
     staged(meeting, 1)
     while Drop.HANDSHAKE_GAVE_UP.name.lower() not in meeting.node.drops() and meeting.now < 200:
+        meeting.answers()  # the initiations, which nobody answers
         meeting.now += 1
         meeting.node.handle_timeout(now=meeting.now)
 
