@@ -128,6 +128,14 @@ std::optional<Secret<32>> key_from_base64(std::string_view text) noexcept {
   const int result = sodium_base642bin(key.mutable_view().data(), 32, text.data(), text.size(), nullptr,
                                        &bytes, &end, sodium_base64_VARIANT_ORIGINAL);
   if (result != 0 || bytes != 32 || end != text.data() + text.size()) return std::nullopt;
+  // libsodium (1.0.18) takes some bytes above 127 for letters: only what encodes to the same is the canonical
+  // form.
+  std::array<char, sodium_base64_ENCODED_LEN(32, sodium_base64_VARIANT_ORIGINAL)> again;
+  sodium_bin2base64(again.data(), again.size(), key.view().data(), 32, sodium_base64_VARIANT_ORIGINAL);
+  const bool canonical =
+      text.size() == again.size() - 1 && sodium_memcmp(again.data(), text.data(), text.size()) == 0;
+  sodium_memzero(again.data(), again.size());
+  if (!canonical) return std::nullopt;
   return key;
 }
 
