@@ -100,7 +100,7 @@ class World {
     }
   }
 
-  [[nodiscard]] bool exhausted() const { return moments_ > kMaxMoments; }
+  [[nodiscard]] bool exhausted() const { return undecided_ || moments_ > kMaxMoments; }
 
  private:
   static constexpr Duration kMoments[] = {5s, 10s, 15s, 25s, 90s, 119s, 120s, 164s, 165s, 179s, 180s, 540s};
@@ -199,7 +199,8 @@ class World {
         next = std::min(next, at.value_or(end));
       for (const auto& due : {rules_.retransmit, rules_.no_answer})
         next = std::min(next, due ? due->to : end);
-      if (++moments_ > kMaxMoments) return;
+      ++moments_;
+      if (exhausted()) return;
       next = std::max(next, now_.monotonic);
       advance(next - now_.monotonic);
       node_.handle_timeout(now_);
@@ -227,6 +228,9 @@ class World {
   }
   void expect_data_sent() {
     note_sent();
+    // Silence that was noticed before is not told again, so in this third of a second nobody outside can say
+    // whether the timer has run, and starts anew now. What would follow is guesswork.
+    if (rules_.no_answer && now_.monotonic >= rules_.no_answer->from) undecided_ = true;
     if (!rules_.no_answer) rules_.no_answer = jittered(now_.monotonic + 15s);
   }
   void expect_keepalive() {
@@ -361,6 +365,7 @@ class World {
   std::optional<std::vector<uint8_t>> pending_;
   bool pending_forgotten_ = false;
   bool silence_noticed_ = false;
+  bool undecided_ = false;
   size_t moments_ = 0;
   size_t staged_ = 0;
   size_t initiations_ = 0, expected_initiations_ = 0;
