@@ -1,6 +1,7 @@
 // TSO and USO in software: a super-packet with its virtio header is cut as a slow reference cuts it. Every
 // segment is judged byte for byte: the payload is conserved, lengths, identification, sequence number and
-// flags follow on, checksums are right by RFC 1071 summed word by word, and a UDP checksum is never 0.
+// flags follow on, checksums are right by RFC 1071 summed word by word, and a UDP checksum is never 0. The
+// segments joined by the coalescer and cut again are the same segments.
 // Headers that do not describe what the packet is are refused; decoding and encoding the virtio header
 // conserve it. Also completes the checksum of packets that are no super-packets, and compares the fast sum
 // with the slow one at every alignment.
@@ -10,6 +11,7 @@
 #include "fuzz/input.h"
 #include "vpn/base/check.h"
 #include "vpn/offload/checksum.h"
+#include "vpn/offload/coalescer.h"
 #include "vpn/offload/segmenter.h"
 
 namespace vpn {
@@ -110,6 +112,31 @@ Bytes expected_segment(BytesView packet, const Shape& shape, size_t step, size_t
   return out;
 }
 
+// Cut, joined, cut again: whatever was joined.
+void check_round_trip(const std::vector<Bytes>& segments) {
+  std::vector<Bytes> buffers = segments;
+  offload::Coalescer coalescer({.tcp = true, .udp = true});
+  for (Bytes& buffer : buffers) coalescer.add(buffer);
+  size_t next = 0;
+  coalescer.flush([&](const VnetHeader& header, std::span<const MutableBytes> slices) {
+    Bytes whole;
+    for (const MutableBytes slice : slices) whole.insert(whole.end(), slice.begin(), slice.end());
+    if (header.gso == GsoKind::kNone) {
+      VPN_CHECK(next < segments.size() && whole == segments[next]);
+      ++next;
+      return;
+    }
+    const auto segmenter = Segmenter::create(header, whole);
+    VPN_CHECK(segmenter.has_value() && segmenter->segment_count() == slices.size());
+    for (size_t index = 0; index < segmenter->segment_count(); ++index, ++next) {
+      Bytes out(segmenter->segment_bytes(index));
+      segmenter->write_segment(index, out);
+      VPN_CHECK(next < segments.size() && out == segments[next]);
+    }
+  });
+  VPN_CHECK(next == segments.size());
+}
+
 void check_segments(const VnetHeader& header, BytesView packet) {
   const auto segmenter = Segmenter::create(header, packet);
   const auto shape = shape_of(packet);
@@ -121,13 +148,16 @@ void check_segments(const VnetHeader& header, BytesView packet) {
   const size_t count = payload == 0 ? 1 : (payload + step - 1) / step;
   VPN_CHECK(segmenter->segment_count() == count);
   VPN_CHECK(segmenter->total_bytes() == payload + count * shape->headers);
+  std::vector<Bytes> segments;
   for (size_t index = 0; index < std::min(count, kMaxSegments); ++index) {
     const Bytes expected = expected_segment(packet, *shape, step, index, index + 1 == count);
     VPN_CHECK(segmenter->segment_bytes(index) == expected.size());
     Bytes out(expected.size(), 0xee);
     segmenter->write_segment(index, out);
     VPN_CHECK(out == expected);
+    segments.push_back(std::move(out));
   }
+  check_round_trip(segments);
 }
 
 void check_completion(const VnetHeader& header, BytesView packet) {
