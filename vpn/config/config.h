@@ -71,6 +71,7 @@ inline constexpr uint16_t kMostWorkers = 64;
 struct InterfaceConfig {
   std::optional<Secret<32>> private_key;  // as written, not clamped
   uint16_t listen_port = 0;               // 0: any
+  uint16_t workers = 0;                   // threads that carry packets; 0: one for each core
   SourceLine listen_port_line;
   uint32_t fwmark = 0;              // 0: none
   std::vector<IpPrefix> addresses;  // host bits kept
@@ -81,7 +82,6 @@ struct InterfaceConfig {
   Hooks hooks;
   bool save_config = false;
   std::string user;         // own user after set-up; empty: stays who it is
-  uint16_t workers = 0;     // threads that carry packets; 0: one for each core
   bool tun_offload = true;  // large packets from and to the TUN device, where the kernel can
   bool udp_offload = true;  // large packets from and to the UDP sockets, where the kernel can
 

@@ -12,7 +12,7 @@ namespace vpn::daemon {
 
 class SendQueue {
  public:
-  static constexpr size_t kArenaBytes = 512 * 1024;  // holds several super-packets' datagrams
+  static constexpr size_t kArenaBytes = size_t{512} * 1024;  // holds several super-packets' datagrams
   static constexpr size_t kMaxRuns = 256;
 
   // `sockets` must outlive the queue.

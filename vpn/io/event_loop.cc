@@ -62,7 +62,8 @@ Result<bool, Error> EventLoop::watch_signals(const std::vector<int>& signals, Si
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) sigaddset(&set, signal);
-  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail(loop_error("sigprocmask"));
+  errno = pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  if (errno != 0) return fail(loop_error("pthread_sigmask"));
   signals_ = UniqueFd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_.is_open()) return fail(loop_error("signalfd"));
   watch(signals_.get(), [fd = signals_.get(), handler = std::move(handler)] {
