@@ -93,20 +93,22 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLI
         time.sleep(0.02)
 
 
+# What a command begins with that is to end when the test run dies.
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
+
+
 class Host:
     """A host in namespaces of its own."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._processes: list[subprocess.Popen[str]] = []
-        self._holder = subprocess.Popen(["unshare", "--mount", "--net", "--uts", "--propagation", "private", "sh", "-c", HOLD],
-                                        stdout=subprocess.PIPE, text=True)
+        # The holder is the first process of a PID namespace: with it ends all that `run` has left in the background.
+        self._holder = subprocess.Popen([*WITH_US, "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child",
+                                         "--propagation", "private", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True)
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n", f"host {name} could not be made"
-
-    @property
-    def pid(self) -> int:
-        return self._holder.pid
+        self.pid = int(pathlib.Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text())
 
     def path(self, path: str) -> pathlib.Path:
         """A path of the host's own, from outside."""
@@ -116,15 +118,20 @@ class Host:
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "--", *words]
 
     def run(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+        done = subprocess.run(["nsenter", "-t", str(self.pid), "-p", *self.command(*words)[3:]], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
         assert not check or done.returncode == 0, f"{self.name}: {' '.join(words)}: {done.stdout}{done.stderr}"
         return done
 
     def sh(self, script: str) -> str:
         return self.run("sh", "-ec", script).stdout
 
+    def adopt(self, process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
+        """A process that ends with the host."""
+        self._processes.append(process)
+        return process
+
     def start(self, *words: str, ready: str | None = None, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        process = subprocess.Popen([*WITH_US, *self.command(*words)], stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         self._processes.append(process)
         if ready is not None:
             assert process.stdout is not None
@@ -268,9 +275,23 @@ Endpoint = {endpoint}
         for capture in self._captures:
             capture.close()
         for host in self.hosts:
-            for end in (["down", "cli0"], ["down", "srv0"]) if host.name in ("client", "server") else ():
-                host.run(VPN, *end, check=False)
             host.close()
+
+
+class Daemon:
+    """The client's daemon in the foreground, and what it says."""
+
+    def __init__(self, world: "World", config: str) -> None:
+        self._log = world.folder / "client.log"
+        with self._log.open("w") as log:
+            self.process = world.client.adopt(subprocess.Popen(world.client.command(VPN, "daemon", config), stdout=log, stderr=log, text=True))
+        control = world.client.path("/run/wireguard/cli0.sock")
+        wait_for(lambda: control.exists() or self.process.poll() is not None, "the daemon to serve")
+        assert self.process.poll() is None, self.log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
 
 
 @contextlib.contextmanager

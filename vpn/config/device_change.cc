@@ -43,7 +43,7 @@ PeerChange peer_change(const PeerConfig& before, const PeerConfig& after, const 
                              before.endpoints.front() == after.endpoints.front();
   if (!after.endpoints.empty() && !same_endpoint) {
     const auto found = resolved.find(after.endpoints.front());
-    if (found != resolved.end()) change.endpoint = found->second;
+    if (found != resolved.end()) change.endpoint = found->second.front();
   }
   return change;
 }
@@ -64,6 +64,18 @@ PeersByKey peers_by_key(const Config& config) {
 }
 
 }  // namespace
+
+std::vector<UdpAddress> candidates_of(const PeerConfig& peer, const ResolvedEndpoints& resolved) {
+  std::vector<UdpAddress> all;
+  for (const EndpointName& name : peer.endpoints) {
+    const auto found = resolved.find(name);
+    if (found == resolved.end()) continue;
+    for (const UdpAddress& address : found->second) {
+      if (std::find(all.begin(), all.end(), address) == all.end()) all.push_back(address);
+    }
+  }
+  return all;
+}
 
 DeviceChange change_between(const Config& running, const Config& wanted, const ResolvedEndpoints& resolved) {
   DeviceChange change;

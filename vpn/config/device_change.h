@@ -22,6 +22,13 @@ struct AllowedIpChange {
   friend bool operator==(const AllowedIpChange&, const AllowedIpChange&) = default;
 };
 
+// What is to be sent to a peer at once, after everything else was applied.
+enum class Contact : uint8_t {
+  kNone,
+  kRefresh,    // whatever tells it where we are now (Node::refresh_path)
+  kReconnect,  // a handshake (Node::reconnect)
+};
+
 // What is unset stays as it is.
 struct PeerChange {
   PublicKey public_key;
@@ -29,6 +36,7 @@ struct PeerChange {
   bool update_only = false;                 // nothing happens when the peer is unknown
   std::optional<Secret<32>> preshared_key;  // zeros: none
   std::optional<UdpAddress> endpoint;
+  Contact contact = Contact::kNone;
   std::optional<uint16_t> persistent_keepalive;  // seconds; 0: off
   bool replace_allowed_ips = false;
   std::vector<AllowedIpChange> allowed_ips;  // in order
@@ -51,8 +59,12 @@ struct DeviceChange {
   friend bool operator==(const DeviceChange&, const DeviceChange&) = default;
 };
 
-// The addresses that endpoint names resolved to.
-using ResolvedEndpoints = std::map<EndpointName, UdpAddress>;
+// The addresses that endpoint names resolved to, the one to try first in front; never none.
+using ResolvedEndpoints = std::map<EndpointName, std::vector<UdpAddress>>;
+
+// Every address of the peer, in the order in which they are to be tried, each once.
+[[nodiscard]] std::vector<UdpAddress> candidates_of(const PeerConfig& peer,
+                                                    const ResolvedEndpoints& resolved);
 
 // The smallest change that turns a device set up by `running` into one set up by `wanted`: a peer of both
 // that does not differ is not mentioned. A peer's endpoint is set only where its first `Endpoint` differs, so

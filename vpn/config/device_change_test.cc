@@ -20,8 +20,8 @@ PeerConfig peer_of(uint8_t byte, const char* allowed, const char* endpoint = "19
   return peer;
 }
 
-const ResolvedEndpoints kResolved = {{{"192.0.2.1", 1}, *UdpAddress::parse("192.0.2.1:1")},
-                                     {{"192.0.2.2", 2}, *UdpAddress::parse("192.0.2.2:2")}};
+const ResolvedEndpoints kResolved = {{{"192.0.2.1", 1}, {*UdpAddress::parse("192.0.2.1:1")}},
+                                     {{"192.0.2.2", 2}, {*UdpAddress::parse("192.0.2.2:2")}}};
 
 Config base_config() {
   Config config;
@@ -52,6 +52,17 @@ TEST(ChangeBetween, MentionsOnlyWhatDiffers) {
   fourth.endpoint = *UdpAddress::parse("192.0.2.2:2");
   fourth.allowed_ips = {{*IpPrefix::parse("10.0.0.4/32"), false}};
   EXPECT_EQ(change_between(base_config(), wanted, kResolved), expected);
+}
+
+TEST(CandidatesOf, AreAllAddressesOfAllEndpointsInOrderAndEachOnce) {
+  PeerConfig peer = peer_of(1, "10.0.0.1/32");
+  peer.endpoints = {{"both", 1}, {"unresolved", 1}, {"192.0.2.1", 1}, {"192.0.2.9", 1}};
+  const UdpAddress v6 = *UdpAddress::parse("[2001:db8::1]:1");
+  const UdpAddress v4 = *UdpAddress::parse("192.0.2.1:1");
+  const UdpAddress other = *UdpAddress::parse("192.0.2.9:1");
+  const ResolvedEndpoints resolved = {
+      {{"both", 1}, {v6, v4}}, {{"192.0.2.1", 1}, {v4}}, {{"192.0.2.9", 1}, {other}}};
+  EXPECT_EQ(candidates_of(peer, resolved), (std::vector{v6, v4, other}));
 }
 
 TEST(ChangeBetween, SetsAnEndpointOnlyWhereTheFileSaysAnother) {

@@ -25,8 +25,14 @@ constexpr KeyDoc kDocs[] = {
      "none", "10.0.0.1/24, fd00::1/64"},
     {kInterface, "MTU", "BYTES",
      "The largest packet inside the tunnel, 576 to 65535. Each packet grows by 60 bytes over IPv4 and by 80 "
-     "over IPv6.",
-     "the MTU of the route to the endpoints, less 80", "1420"},
+     "over IPv6. Where this is not given, it follows the routes, and while there is traffic it is looked "
+     "what "
+     "gets through to each peer: by pings inside the tunnel to an address by itself (/32, /128) of its "
+     "AllowedIPs, "
+     "else to the first address of the tunnel's network, else to a name server. Routes to a peer to which "
+     "less "
+     "gets through are given that MTU.",
+     "the MTU of the route to the endpoints, less 60 over IPv4 and 80 over IPv6", "1420"},
     {kInterface, "DNS", "ADDRESS|DOMAIN, …",
      "The name servers to use while the tunnel is up; what is no address is a search domain.",
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
@@ -109,9 +115,12 @@ constexpr KeyDoc kDocs[] = {
      "longest match decides between peers; 0.0.0.0/0 and ::/0 stand for everything.",
      "none: nothing is routed to the peer", "10.0.0.2/32, fd00::2/128"},
     {kPeer, "Endpoint", "HOST:PORT",
-     "Where the peer is reached: a name or an address, IPv6 in brackets. Several are tried in the order "
-     "written. A "
-     "peer that calls from elsewhere is answered there.",
+     "Where the peer is reached: a name or an address, IPv6 in brackets. The line may be given more than "
+     "once, and "
+     "a name may have several addresses: a peer that is silent for 15 seconds is tried at the next of them, "
+     "in "
+     "order, and then with growing pauses for ever; where it answers, it stays. A peer that calls from "
+     "elsewhere is answered there.",
      "none: the peer has to call first", "vpn.example.org:51820"},
     {kPeer, "PersistentKeepalive", "SECONDS|off",
      "How often an empty packet is sent to a silent peer, 1 to 65535; 25 keeps most NAT mappings open.",

@@ -42,6 +42,8 @@ std::string_view event_name(EventKind kind) noexcept {
       return "roamed";
     case EventKind::kWentSilent:
       return "went_silent";
+    case EventKind::kUnanswered:
+      return "unanswered";
     case EventKind::kReconnected:
       return "reconnected";
     case EventKind::kSessionExpired:
@@ -186,6 +188,26 @@ void Node::Impl::fire(Peer& peer, Timer timer, Now now) {
   }
 }
 
+void Node::Impl::refresh_path(Peer& peer, Now now) {
+  if (!peer.endpoint) return;
+  peer.endpoint->local.reset();
+  const SessionSlots& sessions = peer.sessions;
+  const bool had_session = sessions.previous || sessions.current || sessions.next;
+  if (sendable(peer, now) != nullptr) {
+    send_keepalive(peer, now);
+  } else if (peer.pending || had_session || peer.persistent_keepalive.count() != 0) {
+    reconnect(peer, now);
+  }
+}
+
+void Node::Impl::reconnect(Peer& peer, Now now) {
+  if (!peer.endpoint) return;
+  peer.endpoint->local.reset();
+  peer.handshake_sent.reset();
+  initiate(peer, now);
+  peer.attempts_began = now.monotonic - (kRekeyAttemptTime - kNoAnswerTimeout);
+}
+
 void Node::Impl::erase_keys(Peer& peer, Now now) {
   const bool held_keys = peer.sessions.previous || peer.sessions.current || peer.sessions.next;
   forget_pending(peer);
@@ -247,7 +269,9 @@ void Node::Impl::note_received(Peer& peer, size_t datagram_bytes, Now now) {
   cancel(peer, Timer::kNoAnswer);
   if (peer.persistent_keepalive.count() != 0)
     arm(peer, Timer::kPersistentKeepalive, now.monotonic + peer.persistent_keepalive);
-  if (std::exchange(peer.silent, false)) emit(EventKind::kReconnected, peer, now);
+  peer.unanswered_since.reset();
+  const bool was_unanswered = std::exchange(peer.unanswered, false);
+  if (std::exchange(peer.silent, false) || was_unanswered) emit(EventKind::kReconnected, peer, now);
 }
 
 void Node::Impl::follow_endpoint(Peer& peer, const Endpoint& from, Now now) {
@@ -334,6 +358,14 @@ void Node::set_endpoint(PeerId id, const Endpoint& endpoint, Now now) {
   // A keepalive that fell due while the peer had no address begins its handshake now.
   if (peer->persistent_keepalive.count() != 0 && Impl::sendable(*peer, now) == nullptr)
     impl_->initiate_afresh(*peer, now);
+}
+
+void Node::refresh_path(PeerId id, Now now) {
+  if (Peer* peer = impl_->find(id)) impl_->refresh_path(*peer, now);
+}
+
+void Node::reconnect(PeerId id, Now now) {
+  if (Peer* peer = impl_->find(id)) impl_->reconnect(*peer, now);
 }
 
 void Node::set_persistent_keepalive(PeerId id, std::chrono::seconds interval, Now now) {

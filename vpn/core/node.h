@@ -97,7 +97,8 @@ enum class EventKind : uint8_t {
   kCookieReceived,      // the peer is under load and asked for a cookie
   kRoamed,              // the endpoint followed an authentic datagram; `endpoint` is the new one
   kWentSilent,          // data sent, nothing received for KEEPALIVE + REKEY timeouts
-  kReconnected,         // the first authentic datagram after kWentSilent or kHandshakeGaveUp
+  kUnanswered,          // initiations sent, nothing received for KEEPALIVE + REKEY timeouts
+  kReconnected,         // the first authentic datagram after kWentSilent, kUnanswered or kHandshakeGaveUp
   kSessionExpired,      // the keys were erased after 3 × REJECT_AFTER_TIME without a new session
 };
 [[nodiscard]] std::string_view event_name(EventKind kind) noexcept;
@@ -186,6 +187,14 @@ class Node {
   // session.
   void set_preshared_key(PeerId peer, const Secret<32>& key);
   void set_endpoint(PeerId peer, const Endpoint& endpoint, Now now);
+  // The way to the peer has changed, or this host has slept. The kernel chooses the source address anew, and
+  // the peer hears from us at once: by a keepalive, or, where the last session is too old for one, by
+  // reconnect(). A peer with which nothing was going on is left alone.
+  void refresh_path(PeerId peer, Now now);
+  // Begins a handshake at once, with a source address of the kernel's choice, and gives up after
+  // KEEPALIVE + REKEY timeouts. REKEY_TIMEOUT since the last initiation is not waited for, so the caller does
+  // not call it more than once a second.
+  void reconnect(PeerId peer, Now now);
   // 0 switches it off; otherwise 1 … 65535 s. Sends one keepalive at once when it is switched on (as Linux
   // does).
   void set_persistent_keepalive(PeerId peer, std::chrono::seconds interval, Now now);

@@ -235,6 +235,7 @@ void Node::Impl::create_initiation(Peer& peer, Now now) {
   enqueue(*peer.endpoint, kHandshakeTos, peer.id, initiation);
   peer.sent_bytes += initiation.size();
   peer.handshake_sent = now.monotonic;
+  if (!peer.unanswered_since) peer.unanswered_since = now.monotonic;
   note_sent(peer, now);
   arm(peer, Timer::kRetransmitHandshake, now.monotonic + kRekeyTimeout + jitter());
   emit(EventKind::kHandshakeInitiated, peer, now, std::nullopt, /*initiator=*/true);
@@ -250,6 +251,8 @@ noise::Timestamp Node::Impl::timestamp_for(const Peer& peer, Now now) const noex
 }
 
 void Node::Impl::retransmit(Peer& peer, Now now) {
+  const bool is_overdue = peer.unanswered_since && now.monotonic - *peer.unanswered_since >= kNoAnswerTimeout;
+  if (is_overdue && !std::exchange(peer.unanswered, true)) emit(EventKind::kUnanswered, peer, now);
   if (now.monotonic - peer.attempts_began < kRekeyAttemptTime) {
     if (peer.endpoint)
       peer.endpoint->local.reset();  // perhaps our address changed: let the kernel choose again

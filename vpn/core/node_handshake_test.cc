@@ -225,6 +225,59 @@ TEST(NodeHandshake, TamperedMessagesGetNoAnswer) {
   EXPECT_EQ(pair.a.receive(endpoint(2), response.bytes, pair.now()).error(), Drop::kUnexpectedResponse);
 }
 
+// M2.4: told once, long before the attempts end.
+TEST(NodeHandshake, UnansweredInitiationsAreToldOnceWithin25Seconds) {
+  Pair pair;
+  pair.a.send(ip_packet(1, 2), pair.now());
+  pair.run(14s, /*cut=*/true);
+  EXPECT_EQ(pair.a.count_events(EventKind::kUnanswered), 0u);
+  for (int second = 14; second < 25; ++second) {
+    pair.a.send(ip_packet(1, 2), pair.now());  // new traffic does not put it off
+    pair.run(1s, /*cut=*/true);
+  }
+  EXPECT_EQ(pair.a.count_events(EventKind::kUnanswered), 1u);
+  pair.run(60s, /*cut=*/true);
+  EXPECT_EQ(pair.a.count_events(EventKind::kUnanswered), 1u);
+  EXPECT_EQ(pair.a.count_events(EventKind::kReconnected), 0u);
+  pair.run(10s);
+  EXPECT_EQ(pair.a.count_events(EventKind::kReconnected), 1u);
+}
+
+TEST(NodeHandshake, ReconnectDoesNotWaitAndGivesUpSoon) {
+  Pair pair;
+  pair.a.node().reconnect(pair.b_at_a, pair.now());
+  pair.a.collect(pair.now());
+  pair.skip(1s);
+  pair.a.node().reconnect(pair.b_at_a, pair.now());
+  pair.a.collect(pair.now());
+  EXPECT_EQ(pair.a.sent().size(), 2u);
+  pair.run(17s, /*cut=*/true);
+  EXPECT_EQ(pair.a.count_events(EventKind::kHandshakeGaveUp), 1u);
+}
+
+TEST(NodeHandshake, RefreshedPathForgetsTheSourceAndSpeaksAtOnce) {
+  Pair pair;
+  pair.a.node().refresh_path(pair.b_at_a, pair.now());
+  pair.a.collect(pair.now());
+  EXPECT_TRUE(pair.a.sent_nothing());  // nothing was going on
+  pair.connect();
+  const auto local = [&] { return pair.a.node().status(pair.b_at_a, pair.now().monotonic)->endpoint->local; };
+  Endpoint at_b = endpoint(2);
+  at_b.local = endpoint(1).remote.address;
+  pair.a.node().set_endpoint(pair.b_at_a, at_b, pair.now());
+  ASSERT_TRUE(local().has_value());
+  pair.a.node().refresh_path(pair.b_at_a, pair.now());
+  EXPECT_FALSE(local().has_value());
+  pair.a.collect(pair.now());
+  ASSERT_FALSE(pair.a.sent_nothing());
+  EXPECT_EQ(pair.a.take().bytes.size(), wire::kKeepaliveBytes);
+  pair.skip(200s);  // as after a suspend: too old a session for a keepalive
+  pair.a.node().refresh_path(pair.b_at_a, pair.now());
+  pair.a.collect(pair.now());
+  ASSERT_FALSE(pair.a.sent_nothing());
+  EXPECT_EQ(pair.a.take().bytes.size(), wire::kInitiationBytes);
+}
+
 // An attacker who knows only our public key can make mac1 right, and a claim of any static key; both end in
 // silence.
 TEST(NodeHandshake, TamperingBehindARightMac1GetsNoAnswer) {

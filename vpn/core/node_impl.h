@@ -36,6 +36,8 @@ class Node::Impl {
   void handle_timeout(Now now);
   void fire(Peer& peer, Timer timer, Now now);
   void erase_keys(Peer& peer, Now now);
+  void refresh_path(Peer& peer, Now now);
+  void reconnect(Peer& peer, Now now);
 
   Result<Delivery, Drop> receive_datagram(const Endpoint& from, uint8_t ecn, MutableBytes datagram, Now now);
 

@@ -53,6 +53,7 @@ struct Peer {
   std::optional<Instant> initiation_accepted;  // when the last initiation from the peer was
   std::optional<Instant> handshake_sent;       // when we last sent an initiation or a response
   Instant attempts_began{};                    // of the run of retransmissions that is under way
+  std::optional<Instant> unanswered_since;     // of the initiations since the peer was last heard
 
   // Cookies.
   std::optional<crypto::Mac> last_mac1;  // of our last handshake message, until a cookie reply to it came
@@ -65,6 +66,7 @@ struct Peer {
   bool keepalive_wanted_again = false;  // more data came while a keepalive was already due
   bool last_chance_taken = false;       // the rekey on receiving late in a session's life happens once
   bool silent = false;                  // it was said that the peer does not answer
+  bool unanswered = false;              // the same of its initiations
 
   std::deque<StagedPacket> staged;
   bool flush_queued = false;

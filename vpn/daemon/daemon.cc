@@ -117,18 +117,18 @@ Result<bool, Error> Daemon::prepare_host() {
 Result<bool, Error> Daemon::resolve_all() {
   for (const config::PeerConfig& peer : config_.peers) {
     for (const config::EndpointName& name : peer.endpoints) {
-      auto address = resolve(name);
-      if (!address) {
-        if (const auto known = host_->remembered(name)) address = *known;
+      auto addresses = resolve(name);
+      if (!addresses) {
+        if (auto known = host_->remembered(name); !known.empty()) addresses = std::move(known);
       }
-      if (!address) {
-        Error error = std::move(address.error());
+      if (!addresses) {
+        Error error = std::move(addresses.error());
         error.problem = "'" + error.where + "' " + error.problem;
         error.where = *options_.config_path;
         error.line = peer.endpoint_line.number;
         return fail(std::move(error));
       }
-      resolved_[name] = *address;
+      resolved_[name] = std::move(*addresses);
     }
   }
   return true;
@@ -176,23 +176,43 @@ Result<bool, Error> Daemon::set_up_host() {
   auto netlink = host::Netlink::open();
   if (!netlink) return fail(std::move(netlink.error()));
   netlink_ = std::move(*netlink);
+  if (auto watching = watch_network(); !watching) return watching;
   const unsigned interface = device_->interface_index();
-  auto monitor = host::LinkMonitor::open(interface, {[this](uint16_t mtu) { device_->set_mtu(mtu); },
-                                                     [this] {
-                                                       interface_gone_ = true;
-                                                       stop("the interface was removed");
-                                                     }});
-  if (!monitor) return fail(std::move(monitor.error()));
-  link_monitor_ = std::move(*monitor);
-  loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
-
   const uint16_t mtu = options_.config_path ? host_->mtu_for(config_, resolved_) : kDefaultMtu;
   if (auto set = netlink_->set_mtu(interface, mtu); !set) return set;
   device_->set_mtu(mtu);
   if (!host_) return true;  // whoever configures it brings it up
   auto up = host_->bring_up(config_, interface, device_->listen_port(), resolved_);
-  if (up) host_->remember(resolved_);
-  return up;
+  if (!up) return up;
+  host_->remember(resolved_);
+  recovery_->configure(config_, resolved_);
+  return true;
+}
+
+Result<bool, Error> Daemon::watch_network() {
+  host::LinkMonitor::Handlers handlers;
+  handlers.on_mtu = [this](uint16_t mtu) { device_->set_mtu(mtu); };
+  handlers.on_removed = [this] {
+    interface_gone_ = true;
+    stop("the interface was removed");
+  };
+  handlers.on_network = [this] {
+    if (recovery_) recovery_->on_network_changed();
+  };
+  auto monitor = host::LinkMonitor::open(device_->interface_index(), std::move(handlers));
+  if (!monitor) return fail(std::move(monitor.error()));
+  link_monitor_ = std::move(*monitor);
+  loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
+  if (!host_) return true;
+  Recovery::Actions actions;
+  actions.ask_names = [this](auto names) {
+    if (resolver_) resolver_->ask(std::move(names));
+  };
+  actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
+  auto recovery = Recovery::create(*loop_, *device_, *host_, *netlink_, log_, std::move(actions));
+  if (!recovery) return fail(std::move(recovery.error()));
+  recovery_ = std::move(*recovery);
+  return true;
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -244,14 +264,14 @@ void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
-  ask_for_silent_peers();
+  if (recovery_) recovery_->after_round();
   if (host_ && device_->take_endpoints_changed()) host_->follow_endpoints(config_, endpoints());
 }
 
 // Where packets to the peers may go: as configured, and where they were last heard from.
 std::vector<UdpAddress> Daemon::endpoints() const {
   std::vector<UdpAddress> all;
-  for (const auto& [name, address] : resolved_) all.push_back(address);
+  for (const auto& [name, addresses] : resolved_) all.insert(all.end(), addresses.begin(), addresses.end());
   for (const config::PeerReport& peer : device_->report().peers) {
     if (peer.endpoint) all.push_back(*peer.endpoint);
   }
@@ -274,6 +294,7 @@ void Daemon::take_down() {
   if (resolver_) loop_->unwatch(resolver_->fd());
   resolver_.reset();
   if (host_) host_->take_down(kill_switch_at_end_);
+  recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
   link_monitor_.reset();
   host_.reset();
@@ -346,14 +367,14 @@ Result<std::string, Error> Daemon::reload() {
   std::vector<config::EndpointName> names;
   config::ResolvedEndpoints resolved;
   for (const config::PeerConfig& peer : wanted.peers) {
-    if (peer.endpoints.empty()) continue;
-    const config::EndpointName& endpoint = peer.endpoints.front();
-    if (const auto known = resolved_.find(endpoint); known != resolved_.end()) {
-      resolved.insert(*known);
-    } else if (is_host_name(endpoint)) {
-      names.push_back(endpoint);
-    } else if (const auto address = resolve(endpoint)) {
-      resolved[endpoint] = *address;
+    for (const config::EndpointName& endpoint : peer.endpoints) {
+      if (const auto known = resolved_.find(endpoint); known != resolved_.end()) {
+        resolved.insert(*known);
+      } else if (is_host_name(endpoint)) {
+        names.push_back(endpoint);
+      } else if (auto addresses = resolve(endpoint)) {
+        resolved[endpoint] = std::move(*addresses);
+      }
     }
   }
   if (auto fine = check_wanted(wanted, resolved); !fine) return fail(std::move(fine.error()));
@@ -368,6 +389,7 @@ Result<std::string, Error> Daemon::reload() {
   log_.info("reloaded", {{"peers_changed", std::to_string(change.peers.size())}});
   config_ = wanted;
   resolved_ = std::move(resolved);
+  recovery_->configure(config_, resolved_);
   name_peers();
   resolver_->ask(std::move(names));
   std::string later;
@@ -380,7 +402,7 @@ Result<std::string, Error> Daemon::reload() {
 }
 
 Result<bool, Error> Daemon::check_wanted(const config::Config& wanted,
-                                         const config::ResolvedEndpoints& resolved) const {
+                                         const config::ResolvedEndpoints& resolved) {
   const std::string& file = *options_.config_path;
   if (wanted.interface.save_config && user_ && !may_replace(file, *user_)) {
     return fail(Error{file, 0, "SaveConfig",
@@ -388,7 +410,7 @@ Result<bool, Error> Daemon::check_wanted(const config::Config& wanted,
                       "take SaveConfig or User out, or give the folder to that user"});
   }
   if (!host_) return true;
-  return host::check_config(wanted, resolved, host_->mark_for(wanted), file);
+  return host_->check(wanted, resolved, file);
 }
 
 void Daemon::follow_mtu(const config::Config& wanted, const config::ResolvedEndpoints& resolved) {
@@ -396,36 +418,38 @@ void Daemon::follow_mtu(const config::Config& wanted, const config::ResolvedEndp
     log_.warning("MTU not changed", {{"error", set.error().to_string()}});
 }
 
-void Daemon::ask_for_silent_peers() {
-  std::vector<config::EndpointName> names;
-  for (const PublicKey& key : device_->take_silent_peers()) {
-    const config::PeerConfig* peer = config_.find_peer(key);
-    if (peer != nullptr && !peer->endpoints.empty() && is_host_name(peer->endpoints.front())) {
-      names.push_back(peer->endpoints.front());
-    }
-  }
-  if (!names.empty()) resolver_->ask(std::move(names));
-}
-
 void Daemon::take_resolved() {
   config::DeviceChange change;
-  for (auto& [endpoint, address] : resolver_->take_answers()) {
-    if (!address) {
-      log_.warning("endpoint not resolved", {{"error", address.error().to_string()}});
+  bool is_changed = false;
+  for (auto& [name, addresses] : resolver_->take_answers()) {
+    if (!addresses) {
+      log_.warning("endpoint not resolved", {{"error", addresses.error().to_string()}});
       continue;
     }
-    const auto known = resolved_.find(endpoint);
-    if (known != resolved_.end() && known->second == *address) continue;
-    resolved_[endpoint] = *address;
-    log_.info("endpoint resolved", {{"name", endpoint.to_string()}, {"address", address->to_string()}});
+    const auto known = resolved_.find(name);
+    const bool is_new = known == resolved_.end();
+    // The same addresses in another order are nothing new.
+    if (!is_new && std::is_permutation(known->second.begin(), known->second.end(), addresses->begin(),
+                                       addresses->end())) {
+      continue;
+    }
+    const UdpAddress first = addresses->front();
+    log_.info("endpoint resolved", {{"name", name.to_string()}, {"address", first.to_string()}});
     for (const config::PeerConfig& peer : config_.peers) {
-      if (peer.endpoints.empty() || peer.endpoints.front() != endpoint) continue;
+      if (peer.endpoints.empty() || peer.endpoints.front() != name) continue;
       config::PeerChange& one = change.peers.emplace_back(peer.public_key);
       one.update_only = true;
-      one.endpoint = *address;
+      one.endpoint = first;
+      one.contact = config::Contact::kRefresh;
     }
+    resolved_[name] = std::move(*addresses);
+    is_changed = true;
   }
+  if (!is_changed) return;
+  host_->remember(resolved_);
+  host_->follow_endpoints(config_, endpoints());
   static_cast<void>(device_->apply(change));
+  recovery_->configure(config_, resolved_);
 }
 
 void Daemon::save_config() {

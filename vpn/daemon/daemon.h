@@ -15,6 +15,7 @@
 #include "vpn/daemon/host_side.h"
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/privileges.h"
+#include "vpn/daemon/recovery.h"
 #include "vpn/daemon/resolver.h"
 #include "vpn/daemon/state_file.h"
 #include "vpn/host/link_monitor.h"
@@ -51,6 +52,7 @@ class Daemon {
   [[nodiscard]] Result<bool, Error> resolve_all();
   [[nodiscard]] Result<bool, Error> make_device();
   [[nodiscard]] Result<bool, Error> set_up_host();
+  [[nodiscard]] Result<bool, Error> watch_network();
   [[nodiscard]] Result<bool, Error> listen();
   [[nodiscard]] Result<bool, Error> confine();
   // Serves meanwhile: the commands may ask for the interface by `wg` and use the tunnel.
@@ -66,11 +68,10 @@ class Daemon {
   // start only will change, in words; empty: nothing.
   [[nodiscard]] Result<std::string, Error> reload();
   [[nodiscard]] Result<bool, Error> check_wanted(const config::Config& wanted,
-                                                 const config::ResolvedEndpoints& resolved) const;
+                                                 const config::ResolvedEndpoints& resolved);
   void follow_mtu(const config::Config& wanted, const config::ResolvedEndpoints& resolved);
   [[nodiscard]] std::vector<UdpAddress> endpoints() const;
   void name_peers();
-  void ask_for_silent_peers();
   void take_resolved();
   void save_config();
   void stop(std::string_view why);
@@ -89,6 +90,7 @@ class Daemon {
   std::optional<host::Netlink> netlink_;
   std::unique_ptr<HostSide> host_;  // none when it starts bare
   std::unique_ptr<host::LinkMonitor> link_monitor_;
+  std::unique_ptr<Recovery> recovery_;  // none when it starts bare
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
   bool ending_ = false;

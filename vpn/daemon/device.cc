@@ -243,6 +243,8 @@ void Device::change_peer(core::Node& node, PeerId peer, const config::PeerChange
   if (change.persistent_keepalive) {
     node.set_persistent_keepalive(peer, std::chrono::seconds(*change.persistent_keepalive), now);
   }
+  if (change.contact == config::Contact::kRefresh) node.refresh_path(peer, now);
+  if (change.contact == config::Contact::kReconnect) node.reconnect(peer, now);
 }
 
 void Device::set_peer_name(const PublicKey& key, std::string name) {
@@ -341,13 +343,19 @@ std::string Device::peer_label(const PeerNotes& notes) const {
   return notes.name.empty() ? shortened : notes.name + " " + shortened;
 }
 
+// Silence is news once, however it is noticed, until the peer is heard again.
+void Device::note_silence(PeerNotes& notes, bool silent) {
+  if (std::exchange(notes.silent, silent) != silent) peer_news_.push_back({notes.key, silent});
+}
+
 void Device::tell(const core::Event& event) {
   const auto found = notes_.find(event.peer);
   if (found == notes_.end()) return;
   PeerNotes& notes = found->second;
-  const bool silent =
-      event.kind == core::EventKind::kHandshakeGaveUp || event.kind == core::EventKind::kWentSilent;
-  if (silent) silent_peers_.push_back(notes.key);
+  const bool silent = event.kind == core::EventKind::kHandshakeGaveUp ||
+                      event.kind == core::EventKind::kWentSilent ||
+                      event.kind == core::EventKind::kUnanswered;
+  if (silent || event.kind == core::EventKind::kReconnected) note_silence(notes, silent);
   const bool moved =
       event.kind == core::EventKind::kHandshakeCompleted || event.kind == core::EventKind::kRoamed;
   if (moved && event.endpoint) note_visit(notes, event.endpoint->remote);

@@ -68,8 +68,12 @@ class Device {
   // Called after each round of the main loop: sends what the node has to send, tells its events, sets the
   // timer.
   void finish_round();
-  // A peer that went silent or could not be reached since the last call; each once.
-  [[nodiscard]] std::vector<PublicKey> take_silent_peers() { return std::exchange(silent_peers_, {}); }
+  // What was noticed of peers since the last call, in order: one went silent, or is heard again.
+  struct PeerNews {
+    PublicKey peer;
+    bool silent = false;
+  };
+  [[nodiscard]] std::vector<PeerNews> take_peer_news() { return std::exchange(peer_news_, {}); }
   // Whether a peer was heard from a new endpoint, or given one, since the last call.
   [[nodiscard]] bool take_endpoints_changed() noexcept { return std::exchange(endpoints_changed_, false); }
 
@@ -77,6 +81,7 @@ class Device {
   struct PeerNotes {
     PublicKey key;
     std::string name;
+    bool silent = false;                        // that is known, and it was not heard since
     std::vector<config::EndpointVisit> visits;  // oldest first
     PeerTelling telling;
   };
@@ -88,6 +93,7 @@ class Device {
   [[nodiscard]] Result<bool, Error> apply_sockets(const config::DeviceChange& change);
   void log_keys(SharedNode::Control& node);
   void tell(const core::Event& event);
+  void note_silence(PeerNotes& notes, bool silent);
   void apply_peer(const config::PeerChange& change);
   void change_peer(core::Node& node, PeerId peer, const config::PeerChange& change, Now now);
   [[nodiscard]] config::PeerReport report_peer(const core::PeerStatus& status) const;
@@ -106,7 +112,7 @@ class Device {
   bool timer_fired_ = true;                       // so that the first round sets it
   std::array<uint8_t, 12> timestamp_sent_{};
   std::unordered_map<PeerId, PeerNotes> notes_;
-  std::vector<PublicKey> silent_peers_;
+  std::vector<PeerNews> peer_news_;
   bool endpoints_changed_ = false;
   RefusalTelling refusals_;
 };

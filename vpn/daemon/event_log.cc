@@ -49,7 +49,7 @@ PeerTelling::Line PeerTelling::line_of(const core::Event& event) {
       return {LogLevel::kWarning, "handshake failed", "reason", failure_of(event)};
     case EventKind::kHandshakeGaveUp:
       last_handshake_.reset();
-      return {LogLevel::kWarning, "handshake failed", "reason", kNoAnswer};
+      return {level_of_silence(), "handshake failed", "reason", kNoAnswer};
     case EventKind::kCookieReceived:
       return {LogLevel::kInfo, "handshake put off", "reason", "the peer is under load and sent a cookie"};
     case EventKind::kRoamed:
@@ -57,13 +57,22 @@ PeerTelling::Line PeerTelling::line_of(const core::Event& event) {
               event.endpoint ? event.endpoint->remote.to_string() : "unknown"};
     case EventKind::kWentSilent:
       last_handshake_.reset();
-      return {LogLevel::kWarning, "peer went silent"};
+      return {level_of_silence(), "peer went silent"};
+    case EventKind::kUnanswered:
+      last_handshake_.reset();
+      return {level_of_silence(), "peer went silent", "reason", kNoAnswer};
     case EventKind::kReconnected:
+      silent_ = false;
       return {LogLevel::kInfo, "peer reconnected"};
     case EventKind::kSessionExpired:
       break;
   }
   return {LogLevel::kInfo, "session expired"};
+}
+
+// Said once; that it goes on is for who looks closely.
+LogLevel PeerTelling::level_of_silence() {
+  return std::exchange(silent_, true) ? LogLevel::kDebug : LogLevel::kWarning;
 }
 
 bool PeerTelling::may_write(Instant now) {

@@ -27,9 +27,11 @@ class PeerTelling {
  private:
   struct Line;
   [[nodiscard]] Line line_of(const core::Event& event);
+  [[nodiscard]] LogLevel level_of_silence();
   [[nodiscard]] bool may_write(Instant now);
 
   std::optional<Instant> last_handshake_;  // none after a silence: the next one is no renewal
+  bool silent_ = false;                    // that was said, and it was not heard since
   Instant refilled_{};
   uint32_t lines_left_ = kBurst;
   uint32_t left_out_ = 0;

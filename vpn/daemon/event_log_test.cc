@@ -65,6 +65,15 @@ TEST_F(EventLogTest, AfterASilenceTheHandshakeIsANewOne) {
   EXPECT_THAT(told(EventKind::kReconnected, 20s), HasSubstr("peer reconnected"));
 }
 
+TEST_F(EventLogTest, SilenceIsSaidOnceHoweverItIsNoticed) {
+  const auto warned = AllOf(HasSubstr(R"("level":"warning")"), HasSubstr("peer went silent"));
+  EXPECT_THAT(told(EventKind::kUnanswered, 15s), warned);
+  EXPECT_THAT(told(EventKind::kWentSilent, 30s), HasSubstr(R"("level":"debug")"));
+  EXPECT_THAT(told(EventKind::kHandshakeGaveUp, 91s), HasSubstr(R"("level":"debug")"));
+  EXPECT_THAT(told(EventKind::kReconnected, 95s), HasSubstr("peer reconnected"));
+  EXPECT_THAT(told(EventKind::kWentSilent, 120s), warned);
+}
+
 TEST_F(EventLogTest, AFailureSaysWhy) {
   EXPECT_THAT(told(EventKind::kHandshakeGaveUp, 1s),
               AllOf(HasSubstr(R"("event":"handshake failed")"), HasSubstr("no answer: wrong address")));

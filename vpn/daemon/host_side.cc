@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "vpn/host/config_check.h"
 #include "vpn/host/host_change.h"
@@ -22,7 +23,7 @@ std::vector<UdpAddress> sorted(std::vector<UdpAddress> addresses) {
 
 std::vector<UdpAddress> addresses_of(const config::ResolvedEndpoints& resolved) {
   std::vector<UdpAddress> addresses;
-  for (const auto& [name, address] : resolved) addresses.push_back(address);
+  for (const auto& [name, all] : resolved) addresses.insert(addresses.end(), all.begin(), all.end());
   return sorted(std::move(addresses));
 }
 
@@ -50,10 +51,10 @@ uint32_t HostSide::mark_for(const config::Config& config) const {
 uint16_t HostSide::mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved) {
   if (config.interface.mtu) return *config.interface.mtu;
   std::optional<uint16_t> least;
-  for (const auto& [name, address] : resolved) {
-    const auto path = netlink_->path_mtu(address.address, mark_for(config));
-    if (!path) continue;
-    const uint16_t inner = host::tunnel_mtu_over(*path, address.address.family());
+  for (const UdpAddress& endpoint : addresses_of(resolved)) {
+    const auto route = netlink_->route_to(endpoint.address, mark_for(config));
+    if (!route || route->mtu == 0) continue;
+    const uint16_t inner = host::tunnel_mtu_over(route->mtu, endpoint.address.family());
     least = std::min(least.value_or(inner), inner);
   }
   return least.value_or(kDefaultMtu);
@@ -92,29 +93,43 @@ Result<bool, Error> HostSide::open(const config::Config& config) {
 
 Result<bool, Error> HostSide::check(const config::Config& config, const config::ResolvedEndpoints& resolved,
                                     const std::string& file) {
-  facts_.interface = interface_;
-  facts_.mark = mark_for(config);
-  facts_.endpoints = addresses_of(resolved);
-  facts_.has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
-  facts_.cgroup_folder = host::cgroup_folder();
-  facts_.has_nftables = host::Firewall::open().has_value();
-  if (auto fine = host::check_config(config, resolved, facts_.mark, file); !fine) return fine;
-  auto fine = state_->check(host::plan_host(config, facts_));
+  host::HostFacts facts = facts_;
+  facts.mark = mark_for(config);
+  if (!is_up_) {
+    facts.interface = interface_;
+    facts.endpoints = addresses_of(resolved);
+    facts.has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
+    facts.cgroup_folder = host::cgroup_folder();
+    facts.has_nftables = host::Firewall::open().has_value();
+    facts_ = facts;
+  }
+  if (auto fine = host::check_config(config, resolved, facts.mark, file); !fine) return fine;
+  auto fine = state_->check(host::plan_host(config, facts));
   if (!fine && fine.error().where == interface_) fine.error().where = file;
   return fine;
 }
 
-std::optional<UdpAddress> HostSide::remembered(const config::EndpointName& name) const {
-  if (!state_) return std::nullopt;
-  const auto& addresses = state_->journal().addresses();
-  const auto found = addresses.find(name.to_string());
-  return found == addresses.end() ? std::nullopt : UdpAddress::parse(found->second);
+std::vector<UdpAddress> HostSide::remembered(const config::EndpointName& name) const {
+  std::vector<UdpAddress> addresses;
+  if (!state_) return addresses;
+  const auto& known = state_->journal().addresses();
+  const auto found = known.find(name.to_string());
+  if (found == known.end()) return addresses;
+  std::istringstream words(found->second);
+  std::string word;
+  while (words >> word) {
+    if (const auto address = UdpAddress::parse(word)) addresses.push_back(*address);
+  }
+  return addresses;
 }
 
 void HostSide::remember(const config::ResolvedEndpoints& resolved) {
   if (!state_) return;
-  for (const auto& [name, address] : resolved)
-    state_->journal().note_address(name.to_string(), address.to_string());
+  for (const auto& [name, addresses] : resolved) {
+    std::string text;
+    for (const UdpAddress& address : addresses) text += (text.empty() ? "" : " ") + address.to_string();
+    state_->journal().note_address(name.to_string(), text);
+  }
 }
 
 Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned interface, uint16_t port,
@@ -147,6 +162,13 @@ void HostSide::follow_endpoints(const config::Config& config, std::vector<UdpAdd
   facts_.endpoints = std::move(endpoints);
   if (auto changed = change_to(config); !changed)
     log_.warning("the kill switch does not follow the endpoint", {{"error", changed.error().to_string()}});
+}
+
+void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus) {
+  facts_.path_mtus = std::move(mtus);
+  if (!state_) return;
+  if (auto changed = change_to(config); !changed)
+    log_.warning("the routes do not follow the path MTU", {{"error", changed.error().to_string()}});
 }
 
 void HostSide::take_down(host::KillSwitchAtEnd kill_switch) {

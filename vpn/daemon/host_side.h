@@ -1,6 +1,7 @@
 // HostSide: what one tunnel makes of the host around it, from before its interface exists until it is gone.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,11 +29,12 @@ class HostSide {
   [[nodiscard]] uint32_t mark_for(const config::Config& config) const;
   // The tunnel's MTU: as configured, else what fits the routes to all endpoints.
   [[nodiscard]] uint16_t mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved);
-  // Nothing, or why bring_up would fail; nothing is changed.
+  // Nothing, or why bring_up, or change_to, would fail; nothing is changed.
   [[nodiscard]] Result<bool, Error> check(const config::Config& config,
                                           const config::ResolvedEndpoints& resolved, const std::string& file);
-  // The address that a name had when it was last resolved, by this daemon or one before it that crashed.
-  [[nodiscard]] std::optional<UdpAddress> remembered(const config::EndpointName& name) const;
+  // The addresses that a name had when it was last resolved, by this daemon or one before it that crashed;
+  // empty: not known.
+  [[nodiscard]] std::vector<UdpAddress> remembered(const config::EndpointName& name) const;
   void remember(const config::ResolvedEndpoints& resolved);
 
   // Makes everything: the firewall first, routes and name servers last.
@@ -41,6 +43,8 @@ class HostSide {
   [[nodiscard]] Result<bool, Error> change_to(const config::Config& config);
   // The kill switch lets encrypted packets out to these, from now on.
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
+  // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
+  void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Undoes everything; tells of what could not be, or is not ours any more.
   void take_down(host::KillSwitchAtEnd kill_switch);
 

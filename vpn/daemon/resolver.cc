@@ -12,7 +12,7 @@
 namespace vpn::daemon {
 namespace {
 
-Result<UdpAddress, Error> look_up(const config::EndpointName& endpoint, int flags) {
+Result<std::vector<UdpAddress>, Error> look_up(const config::EndpointName& endpoint, int flags) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
   hints.ai_flags = AI_NUMERICSERV | flags;
@@ -25,9 +25,13 @@ Result<UdpAddress, Error> look_up(const config::EndpointName& endpoint, int flag
                       "check the name and the resolver, or write the address"});
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, freeaddrinfo);
-  sockaddr_storage address{};
-  std::memcpy(&address, found->ai_addr, found->ai_addrlen);
-  return io::from_sockaddr(address);
+  std::vector<UdpAddress> addresses;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    sockaddr_storage address{};
+    std::memcpy(&address, one->ai_addr, one->ai_addrlen);
+    addresses.push_back(io::from_sockaddr(address));
+  }
+  return addresses;
 }
 
 }  // namespace
@@ -36,7 +40,7 @@ bool is_host_name(const config::EndpointName& endpoint) {
   return !look_up(endpoint, AI_NUMERICHOST).has_value();
 }
 
-Result<UdpAddress, Error> resolve(const config::EndpointName& endpoint) {
+Result<std::vector<UdpAddress>, Error> resolve(const config::EndpointName& endpoint) {
   return look_up(endpoint, 0);
 }
 
@@ -73,9 +77,9 @@ void BackgroundResolver::work() {
     const config::EndpointName question = questions_.front();
     questions_.erase(questions_.begin());
     lock.unlock();
-    auto address = resolve(question);
+    auto addresses = resolve(question);
     lock.lock();
-    answers_.push_back({question, std::move(address)});
+    answers_.push_back({question, std::move(addresses)});
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t put = write(event_.get(), &one, sizeof one);
   }

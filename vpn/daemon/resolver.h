@@ -16,8 +16,9 @@ namespace vpn::daemon {
 
 // Whether the host is a name, so that its address may change.
 [[nodiscard]] bool is_host_name(const config::EndpointName& endpoint);
-// Asks the system's resolver, which may take seconds. An address needs no asking.
-[[nodiscard]] Result<UdpAddress, Error> resolve(const config::EndpointName& endpoint);
+// Asks the system's resolver, which may take seconds, for all addresses of both families, the one to try
+// first in front (RFC 6724). An address needs no asking.
+[[nodiscard]] Result<std::vector<UdpAddress>, Error> resolve(const config::EndpointName& endpoint);
 
 // Resolves in a thread of its own, so that packets need not wait.
 class BackgroundResolver {
@@ -32,7 +33,7 @@ class BackgroundResolver {
   [[nodiscard]] int fd() const noexcept { return event_.get(); }
   struct Answer {
     config::EndpointName endpoint;
-    Result<UdpAddress, Error> address;
+    Result<std::vector<UdpAddress>, Error> addresses;
   };
   [[nodiscard]] std::vector<Answer> take_answers();
 

@@ -1,10 +1,9 @@
 #include "vpn/host/config_check.h"
 
+#include <linux/magic.h>
 #include <net/if.h>
+#include <sys/statfs.h>
 #include <unistd.h>
-
-#include <fstream>
-#include <sstream>
 
 #include "vpn/host/host_change.h"
 
@@ -26,15 +25,13 @@ Result<bool, Error> check_endpoints(const Config& config, const config::Resolved
       (interface.table.kind == RouteTable::Kind::kNumber && interface.table.number == kMainTable);
   if (!routes_in_main || is_full_tunnel(config) || interface.fwmark != 0) return true;
   for (const config::PeerConfig& peer : config.peers) {
-    for (const config::EndpointName& name : peer.endpoints) {
-      const auto address = resolved.find(name);
-      if (address == resolved.end()) continue;
+    for (const UdpAddress& endpoint : config::candidates_of(peer, resolved)) {
       for (const config::PeerConfig& other : config.peers) {
         for (const IpPrefix& prefix : other.allowed_ips) {
-          if (!prefix.contains(address->second.address)) continue;
+          if (!prefix.contains(endpoint.address)) continue;
           return fail(
               Error{file, peer.endpoint_line.number, "Endpoint",
-                    address->second.address.to_string() + " is inside AllowedIPs " + prefix.to_string() +
+                    endpoint.address.to_string() + " is inside AllowedIPs " + prefix.to_string() +
                         ", so that the tunnel would run through itself",
                     "take it out of AllowedIPs, or give FwMark and a rule that keeps marked packets out"});
         }
@@ -67,16 +64,13 @@ Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::s
 }  // namespace
 
 std::string cgroup_folder() {
-  std::ifstream mounts("/proc/self/mounts");
-  std::string line;
-  while (std::getline(mounts, line)) {
-    std::istringstream words(line);
-    std::string device;
-    std::string path;
-    std::string type;
-    words >> device >> path >> type;
-    const std::string below = std::string(kCgroupRoot) + "/";
-    if (type == "cgroup2" && path.starts_with(below)) return path.substr(below.size()) + "/";
+  // Where both versions are in use, systemd has the second one below "unified".
+  for (const char* const folder : {"", "unified/"}) {
+    struct statfs status {};
+    if (statfs((std::string(kCgroupRoot) + "/" + folder).c_str(), &status) == 0 &&
+        status.f_type == CGROUP2_SUPER_MAGIC) {
+      return folder;
+    }
   }
   return "";
 }

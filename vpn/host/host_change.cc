@@ -1,6 +1,7 @@
 #include "vpn/host/host_change.h"
 
 #include <algorithm>
+#include <array>
 
 namespace vpn::host {
 namespace {
@@ -50,6 +51,17 @@ bool is_on_link(const Config& config, const IpPrefix& prefix) {
   });
 }
 
+// What gets through to the peer that has this prefix; 0: the tunnel's MTU.
+uint32_t path_mtu_of(const Config& config, const HostFacts& facts, const IpPrefix& prefix) {
+  for (const auto& [key, mtu] : facts.path_mtus) {
+    const config::PeerConfig* const peer = config.find_peer(key);
+    if (peer == nullptr) continue;
+    const auto& all = peer->allowed_ips;
+    if (std::find(all.begin(), all.end(), prefix) != all.end()) return mtu;
+  }
+  return 0;
+}
+
 bool is_gateway(const Config& config) {
   return config.interface.gateway || !config.interface.masquerade.empty();
 }
@@ -88,7 +100,8 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
   const IpPrefix everything{family == IpFamily::kIpv4 ? IpAddress() : *IpAddress::parse("::"), 0};
   const uint32_t table = facts.mark;
   for (const IpPrefix& prefix : destinations(config)) {
-    if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table});
+    if (prefix.address.family() != family) continue;
+    plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(config, facts, prefix)});
   }
   if (shut) plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
   for (const IpPrefix& prefix : config.interface.allow_lan) {
@@ -100,6 +113,27 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
   const bool chosen_only = !config.interface.tunnel_cgroups.empty();
   plan.emplace_back(
       AddMarkRule{family, chosen_only ? tunnel_mark(facts.mark) : facts.mark, table, !chosen_only});
+}
+
+// The kernel's own route of an address cannot be given an MTU; what is more specific outranks it.
+void plan_narrow_on_link(const Config& config, const IpPrefix& prefix, uint32_t mtu, HostPlan& plan) {
+  const auto& own = config.interface.addresses;
+  const bool is_own_network = std::any_of(
+      own.begin(), own.end(), [&](const IpPrefix& address) { return address.normalized() == prefix; });
+  if (!is_own_network || prefix.length >= prefix.address.bit_count()) {
+    plan.emplace_back(AddRoute{prefix, kMainTable, RouteKind::kTunnel, mtu});
+    return;
+  }
+  const auto length = static_cast<uint8_t>(prefix.length + 1);
+  std::array<uint8_t, 16> bytes{};
+  const BytesView from = prefix.address.bytes();
+  std::copy(from.begin(), from.end(), bytes.begin());
+  bytes[prefix.length / 8] |= static_cast<uint8_t>(0x80 >> (prefix.length % 8));
+  const IpAddress upper = prefix.address.is_ipv4()
+                              ? IpAddress::ipv4(std::span<const uint8_t, 4>(bytes.data(), 4))
+                              : IpAddress::ipv6(bytes);
+  for (const IpAddress& half : {prefix.address, upper})
+    plan.emplace_back(AddRoute{{half, length}, kMainTable, RouteKind::kTunnel, mtu});
 }
 
 void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
@@ -115,10 +149,13 @@ void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
     }
     for (const IpPrefix& prefix : destinations(config)) {
       if (prefix.address.family() != family) continue;
+      const uint32_t mtu = path_mtu_of(config, facts, prefix);
       if (!is_auto) {
-        plan.emplace_back(AddRoute{prefix, table.number});
+        plan.emplace_back(AddRoute{prefix, table.number, RouteKind::kTunnel, mtu});
       } else if (!is_on_link(config, prefix)) {
-        plan.emplace_back(AddRoute{prefix, kMainTable});
+        plan.emplace_back(AddRoute{prefix, kMainTable, RouteKind::kTunnel, mtu});
+      } else if (mtu != 0) {
+        plan_narrow_on_link(config, prefix, mtu, plan);
       }
     }
   }
@@ -145,7 +182,7 @@ std::string to_string(const HostChange& change) {
           [](const AddRoute& add) {
             constexpr const char* kKinds[] = {"route ", "unreachable route ", "throw route "};
             return kKinds[static_cast<size_t>(add.kind)] + add.destination.to_string() + " in table " +
-                   std::to_string(add.table);
+                   std::to_string(add.table) + (add.mtu == 0 ? "" : " mtu " + std::to_string(add.mtu));
           },
           [](const AddMarkRule& add) {
             return std::string(family_name(add.family)) + " rule " + (add.inverted ? "not " : "") +
@@ -170,6 +207,12 @@ bool ends_with_interface(const HostChange& change) noexcept {
 
 bool replaces(const HostChange& later, const HostChange& earlier) noexcept {
   if (later.index() != earlier.index()) return false;
+  const auto* const route = std::get_if<AddRoute>(&later);
+  const auto* const other = std::get_if<AddRoute>(&earlier);
+  if (route != nullptr && other != nullptr) {
+    return route->destination == other->destination && route->table == other->table &&
+           route->kind == other->kind;
+  }
   return std::holds_alternative<SetFirewall>(later) || std::holds_alternative<SetDns>(later);
 }
 

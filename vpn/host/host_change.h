@@ -3,6 +3,7 @@
 // two plans.
 #pragma once
 
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -33,6 +34,7 @@ struct AddRoute {
   IpPrefix destination;
   uint32_t table = kMainTable;
   RouteKind kind = RouteKind::kTunnel;
+  uint32_t mtu = 0;  // of what goes there; 0: the interface's
   friend bool operator==(const AddRoute&, const AddRoute&) = default;
 };
 
@@ -74,7 +76,7 @@ using HostPlan = std::vector<HostChange>;
 [[nodiscard]] std::string to_string(const HostChange& change);
 // Whether it goes away with the tunnel interface, so that a crash leaves nothing of it.
 [[nodiscard]] bool ends_with_interface(const HostChange& change) noexcept;
-// Whether the two are about one and the same thing (the firewall, name resolution), so that one is
+// Whether the two are about one and the same thing (the firewall, name resolution, a route), so that one is
 // replaced by the other with no moment between.
 [[nodiscard]] bool replaces(const HostChange& later, const HostChange& earlier) noexcept;
 
@@ -88,6 +90,7 @@ struct HostFacts {
   bool has_nftables = true;
   bool has_ipv6 = true;
   std::string cgroup_folder;
+  std::map<PublicKey, uint16_t> path_mtus;  // of peers to which less than the tunnel's MTU gets through
 };
 
 // For this configuration: the firewall first, then addresses, and for every allowed-IP a route where `Table`

@@ -55,13 +55,18 @@ Result<Firewall*, Error> HostState::firewall() {
 }
 
 Result<bool, Error> HostState::check(const HostPlan& plan) {
+  const HostPlan ours = applied();
+  const bool has_rules = std::any_of(ours.begin(), ours.end(), [](const HostChange& one) {
+    return std::holds_alternative<AddMarkRule>(one);
+  });
   for (const HostChange& change : plan) {
     const auto* const rule = std::get_if<AddMarkRule>(&change);
-    if (rule == nullptr || !netlink_.has_rule_of_ours(rule->family)) continue;
+    if (rule == nullptr || has_rules || !netlink_.has_rule_of_ours(rule->family)) continue;
     return fail(Error{interface_, 0, "AllowedIPs", "another full tunnel is up",
                       "take it down, or make one of the two a split tunnel"});
   }
   for (const HostChange& change : plan) {
+    if (is_in(ours, change)) continue;
     Result<bool, Error> fine = true;
     if (const auto* set = std::get_if<SetSysctl>(&change)) {
       const auto now = read_sysctl(set->name);
@@ -72,7 +77,7 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
     } else if (std::holds_alternative<SetDns>(change)) {
       fine = may_set_dns(find_dns_method(), interface_);
     } else if (const auto* route = std::get_if<AddRoute>(&change)) {
-      if (netlink_.has_route(route->destination, route->table)) {
+      if (!is_replaced_in(ours, change) && netlink_.has_route(route->destination, route->table)) {
         return fail(Error{interface_, 0, "AllowedIPs",
                           "there is a route to " + route->destination.to_string() + " in table " +
                               std::to_string(route->table) + " already",
@@ -91,8 +96,10 @@ Result<HostState::Applied, Error> HostState::look(const HostChange& change) {
   if (set == nullptr) return applied;
   auto former = read_sysctl(set->name);
   if (!former) return fail(std::move(former.error()));
-  applied.ours = *former != set->value;
-  applied.former = std::move(*former);
+  // Where another tunnel has set it, who is the last to need it puts back what was there before the first.
+  const auto shared = *former == set->value ? former_of_others(*set) : std::nullopt;
+  applied.ours = *former != set->value || shared;
+  applied.former = shared ? *shared : *former;
   return applied;
 }
 
@@ -109,11 +116,11 @@ Result<bool, Error> HostState::announce(Changes& changes) {
   return true;
 }
 
-Result<bool, Error> HostState::make(const Applied& applied) {
+Result<bool, Error> HostState::make(const Applied& applied, bool replaces) {
   const HostChange& change = applied.change;
   if (!applied.ours) return true;
   if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
-  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add);
+  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add, replaces);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
   if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
   if (const auto* set = std::get_if<SetDns>(&change))
@@ -123,9 +130,22 @@ Result<bool, Error> HostState::make(const Applied& applied) {
   return (*tables)->run(firewall_commands(std::get<SetFirewall>(change).spec));
 }
 
+// What another tunnel that has set the same will put back; empty: no other has.
+std::optional<std::string> HostState::former_of_others(const SetSysctl& set) const {
+  for (const std::string& name : Journal::interfaces()) {
+    if (name == interface_) continue;
+    for (const JournalEntry& entry : Journal::standing(name)) {
+      const auto* const other = std::get_if<SetSysctl>(&entry.change);
+      if (other != nullptr && *other == set) return entry.former;
+    }
+  }
+  return std::nullopt;
+}
+
 Result<bool, Error> HostState::undo_sysctl(const SetSysctl& set, const std::string& former) {
   const auto now = read_sysctl(set.name);
   if (now && *now == former) return true;
+  if (former_of_others(set)) return true;
   if (!now || *now != set.value) {
     notes_.push_back(set.name + (now ? " is " + *now + " by now" : " is gone") + ", and is left so");
     return true;
@@ -198,7 +218,8 @@ Result<bool, Error> HostState::change_to(const HostPlan& plan) {
   fault_point();
   applied_ = kept;
   for (size_t index = 0; index < fresh.size(); ++index) {
-    auto made = make(fresh[index]);
+    const auto earlier = replaced_by(fresh[index], applied_);
+    auto made = make(fresh[index], earlier != applied_.end());
     fault_point();
     if (!made) {
       fresh.resize(index + 1);
@@ -206,7 +227,6 @@ Result<bool, Error> HostState::change_to(const HostPlan& plan) {
       return made;
     }
     // What is replaced keeps its place in the order of undoing.
-    const auto earlier = replaced_by(fresh[index], applied_);
     if (earlier == applied_.end()) {
       applied_.push_back(fresh[index]);
     } else {
@@ -223,7 +243,7 @@ void HostState::put_back(const Changes& before, Changes kept, const Changes& mad
     const auto earlier = replaced_by(*one, kept);
     if (earlier == kept.end()) {
       static_cast<void>(undo_noted(*one));
-    } else if (make(*earlier)) {
+    } else if (make(*earlier, true)) {
       journal_.note_undone(one->id);
     }
   }
@@ -232,7 +252,7 @@ void HostState::put_back(const Changes& before, Changes kept, const Changes& mad
     Changes again{earlier};
     if (!contains(kept, earlier.change)) {
       again.front().id = 0;
-      if (!announce(again) || !make(again.front())) continue;
+      if (!announce(again) || !make(again.front(), false)) continue;
     }
     applied_.push_back(again.front());
   }

@@ -59,9 +59,10 @@ class HostState {
 
   [[nodiscard]] Result<Applied, Error> look(const HostChange& change);
   [[nodiscard]] Result<bool, Error> announce(Changes& changes);
-  [[nodiscard]] Result<bool, Error> make(const Applied& change);
+  [[nodiscard]] Result<bool, Error> make(const Applied& change, bool replaces);
   [[nodiscard]] Result<bool, Error> undo(const Applied& applied);
   [[nodiscard]] Result<bool, Error> undo_sysctl(const SetSysctl& set, const std::string& former);
+  [[nodiscard]] std::optional<std::string> former_of_others(const SetSysctl& set) const;
   [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
   void put_back(const Changes& before, Changes kept, const Changes& made);
   [[nodiscard]] static bool contains(const Changes& changes, const HostChange& change);

@@ -147,7 +147,11 @@ Result<bool, Error> Journal::read(const std::string& interface) {
     if (append(header.dump() + "\n")) return true;
     return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
   }
-  std::istringstream lines(text.substr(0, whole));
+  return take_lines(text.substr(0, whole));
+}
+
+Result<bool, Error> Journal::take_lines(const std::string& text) {
+  std::istringstream lines(text);
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     try {
@@ -171,6 +175,14 @@ Result<bool, Error> Journal::read(const std::string& interface) {
     }
   }
   return true;
+}
+
+std::vector<JournalEntry> Journal::standing(const std::string& interface) {
+  const std::string path = path_of(interface);
+  Journal journal(path, io::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)));
+  const std::string text = journal.file_.is_open() ? read_all(journal.file_.get()) : "";
+  if (!journal.take_lines(text.substr(0, text.rfind('\n') + 1))) return {};
+  return std::move(journal.found_);
 }
 
 bool Journal::append(const std::string& text) noexcept {

@@ -35,12 +35,16 @@ class Journal {
   // The interfaces that have a journal, sorted.
   [[nodiscard]] static std::vector<std::string> interfaces();
 
+  // What the interface's journal tells of that is done and not undone, without taking it; nothing where it
+  // cannot be read, or is of another network namespace.
+  [[nodiscard]] static std::vector<JournalEntry> standing(const std::string& interface);
+
   // Whether a process has the interface's journal open.
   [[nodiscard]] static bool is_locked(const std::string& interface) noexcept;
 
   // What was done and not undone when the file was opened, in the order of doing.
   [[nodiscard]] const std::vector<JournalEntry>& found() const noexcept { return found_; }
-  // Names that were resolved when the file was opened: "host:port" → "address:port".
+  // Names that were resolved when the file was opened: "host:port" → "address:port …".
   [[nodiscard]] const std::map<std::string, std::string>& addresses() const noexcept { return addresses_; }
 
   // On disk when it returns; gives every entry its id. Nothing may be done before.
@@ -54,6 +58,7 @@ class Journal {
   Journal(std::string path, io::UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
   [[nodiscard]] bool append(const std::string& text) noexcept;
   [[nodiscard]] Result<bool, Error> read(const std::string& interface);
+  [[nodiscard]] Result<bool, Error> take_lines(const std::string& text);
 
   std::string path_;
   io::UniqueFd file_;

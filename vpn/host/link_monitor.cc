@@ -12,7 +12,10 @@ Result<std::unique_ptr<LinkMonitor>, Error> LinkMonitor::open(unsigned interface
   nl_sock* const socket = nl_socket_alloc();
   nl_socket_disable_seq_check(socket);
   int result = nl_connect(socket, NETLINK_ROUTE);
-  if (result >= 0) result = nl_socket_add_membership(socket, RTNLGRP_LINK);
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+                          RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE}) {
+    if (result >= 0) result = nl_socket_add_membership(socket, group);
+  }
   if (result >= 0) result = nl_socket_set_nonblocking(socket);
   if (result < 0) {
     nl_socket_free(socket);
@@ -26,16 +29,25 @@ LinkMonitor::LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers)
   const auto on_message = [](nl_msg* message, void* self) -> int {
     auto& monitor = *static_cast<LinkMonitor*>(self);
     nlmsghdr* const header = nlmsg_hdr(message);
-    const auto* const link = static_cast<const ifinfomsg*>(nlmsg_data(header));
-    if (static_cast<unsigned>(link->ifi_index) != monitor.interface_) return NL_OK;
-    if (header->nlmsg_type == RTM_DELLINK) {
-      monitor.handlers_.on_removed();
-    } else if (nlattr* const mtu = nlmsg_find_attr(header, sizeof *link, IFLA_MTU); mtu != nullptr) {
-      monitor.handlers_.on_mtu(static_cast<uint16_t>(nla_get_u32(mtu)));
+    if (header->nlmsg_type == RTM_NEWLINK || header->nlmsg_type == RTM_DELLINK) {
+      monitor.take_link(header);
+    } else {
+      monitor.handlers_.on_network();
     }
     return NL_OK;
   };
   nl_socket_modify_cb(socket_, NL_CB_VALID, NL_CB_CUSTOM, on_message, this);
+}
+
+void LinkMonitor::take_link(nlmsghdr* header) {
+  const auto* const link = static_cast<const ifinfomsg*>(nlmsg_data(header));
+  if (static_cast<unsigned>(link->ifi_index) != interface_) {
+    handlers_.on_network();
+  } else if (header->nlmsg_type == RTM_DELLINK) {
+    handlers_.on_removed();
+  } else if (nlattr* const mtu = nlmsg_find_attr(header, sizeof *link, IFLA_MTU); mtu != nullptr) {
+    handlers_.on_mtu(static_cast<uint16_t>(nla_get_u32(mtu)));
+  }
 }
 
 LinkMonitor::~LinkMonitor() {
@@ -47,8 +59,12 @@ int LinkMonitor::fd() const noexcept {
 }
 
 void LinkMonitor::hear() {
-  while (nl_recvmsgs_default(socket_) >= 0) {
-  }
+  int result = 0;
+  do {
+    result = nl_recvmsgs_default(socket_);
+    // More has happened than the socket could hold: what was lost may have mattered.
+    if (result == -NLE_NOMEM) handlers_.on_network();
+  } while (result >= 0 || result == -NLE_NOMEM);
 }
 
 }  // namespace vpn::host

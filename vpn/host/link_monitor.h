@@ -1,4 +1,5 @@
-// LinkMonitor: hears from the kernel when an interface's MTU or state changes, or when it is removed.
+// LinkMonitor: hears from the kernel when an interface's MTU or state changes, or when it is removed, and
+// when anything of the network around it does.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include "vpn/base/result.h"
 
 struct nl_sock;
+struct nlmsghdr;
 
 namespace vpn::host {
 
@@ -17,6 +19,7 @@ class LinkMonitor {
   struct Handlers {
     std::function<void(uint16_t mtu)> on_mtu;  // with every change of the link, changed or not
     std::function<void()> on_removed;
+    std::function<void()> on_network;  // a link, an address, a route or a rule of the rest of the host
   };
   [[nodiscard]] static Result<std::unique_ptr<LinkMonitor>, Error> open(unsigned interface,
                                                                         Handlers handlers);
@@ -29,6 +32,8 @@ class LinkMonitor {
   void hear();
 
  private:
+  void take_link(nlmsghdr* header);
+
   LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers);
 
   nl_sock* socket_;

@@ -84,6 +84,7 @@ RoutePtr route_of(unsigned interface, const AddRoute& add) {
   rtnl_route_set_type(route.get(), route_type(add.kind));
   const bool is_link = is_tunnel && add.destination.address.is_ipv4();
   rtnl_route_set_scope(route.get(), is_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  if (add.mtu != 0) rtnl_route_set_metric(route.get(), RTAX_MTU, add.mtu);
   if (is_tunnel) {
     rtnl_nexthop* const hop = rtnl_route_nh_alloc();
     rtnl_route_nh_set_ifindex(hop, static_cast<int>(interface));
@@ -151,21 +152,31 @@ int look_for_table(nl_msg* message, void* out) {
   return NL_OK;
 }
 
-// What a route lookup's answer holds that matters here.
-struct RouteAnswer {
-  uint32_t mtu = 0;
-  uint32_t interface = 0;
-};
+std::optional<IpAddress> address_in(const nlattr* attribute) {
+  if (attribute == nullptr) return std::nullopt;
+  const auto* const bytes = static_cast<const uint8_t*>(nla_data(attribute));
+  if (nla_len(attribute) == 4) return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes, 4));
+  if (nla_len(attribute) == 16) return IpAddress::ipv6(std::span<const uint8_t, 16>(bytes, 16));
+  return std::nullopt;
+}
+
+// What expires was learned from an ICMP message, which anybody may have sent.
+bool is_learned(const nlattr* cache_info) {
+  if (cache_info == nullptr || nla_len(cache_info) < static_cast<int>(sizeof(rta_cacheinfo))) return false;
+  return static_cast<const rta_cacheinfo*>(nla_data(cache_info))->rta_expires != 0;
+}
 
 int read_route_answer(nl_msg* message, void* out) {
-  auto& answer = *static_cast<RouteAnswer*>(out);
+  auto& answer = *static_cast<Route*>(out);
   nlattr* attributes[RTA_MAX + 1];
   if (nlmsg_parse(nlmsg_hdr(message), sizeof(rtmsg), attributes, RTA_MAX, nullptr) < 0) return NL_SKIP;
   if (attributes[RTA_OIF] != nullptr) answer.interface = nla_get_u32(attributes[RTA_OIF]);
+  answer.gateway = address_in(attributes[RTA_GATEWAY]);
+  answer.source = address_in(attributes[RTA_PREFSRC]);
   nlattr* metrics[RTAX_MAX + 1];
   if (attributes[RTA_METRICS] != nullptr &&
       nla_parse_nested(metrics, RTAX_MAX, attributes[RTA_METRICS], nullptr) >= 0 &&
-      metrics[RTAX_MTU] != nullptr) {
+      metrics[RTAX_MTU] != nullptr && !is_learned(attributes[RTA_CACHEINFO])) {
     answer.mtu = nla_get_u32(metrics[RTAX_MTU]);
   }
   return NL_OK;
@@ -231,8 +242,9 @@ Done Netlink::remove_address(unsigned interface, const IpPrefix& address) {
               NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_route(unsigned interface, const AddRoute& route) {
-  const int result = rtnl_route_add(socket_.get(), route_of(interface, route).get(), NLM_F_EXCL);
+Done Netlink::add_route(unsigned interface, const AddRoute& route, bool replaces) {
+  const int flags = replaces ? NLM_F_REPLACE : NLM_F_EXCL;
+  const int result = rtnl_route_add(socket_.get(), route_of(interface, route).get(), flags);
   const std::string what = "add " + to_string(route);
   if (result == -NLE_EXIST) {
     return fail(Error{"", 0, "", what + ": the table has one already",
@@ -289,7 +301,7 @@ bool Netlink::has_routes(uint32_t table) {
   return dump(RTM_GETROUTE, header, look_for_table, &question) >= 0 && question.found;
 }
 
-std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to, uint32_t mark) {
+std::optional<Route> Netlink::route_to(const IpAddress& to, uint32_t mark) {
   nl_msg* const message = nlmsg_alloc_simple(RTM_GETROUTE, 0);
   rtmsg header{};
   header.rtm_family = static_cast<unsigned char>(family_of(to.family()));
@@ -297,7 +309,7 @@ std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to, uint32_t mark) {
   nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO);
   nla_put(message, RTA_DST, static_cast<int>(to.bytes().size()), to.bytes().data());
   if (mark != 0) nla_put_u32(message, RTA_MARK, mark);
-  RouteAnswer answer;
+  Route answer;
   nl_cb* const callbacks = nl_cb_alloc(NL_CB_DEFAULT);
   nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, read_route_answer, &answer);
   int result = nl_send_auto(socket_.get(), message);
@@ -306,9 +318,8 @@ std::optional<uint32_t> Netlink::path_mtu(const IpAddress& to, uint32_t mark) {
   if (result >= 0) result = nl_wait_for_ack(socket_.get());
   nl_cb_put(callbacks);
   if (result < 0) return std::nullopt;
-  if (answer.mtu != 0) return answer.mtu;
-  const auto mtu = mtu_of(answer.interface);
-  return mtu ? std::optional(*mtu) : std::nullopt;
+  if (answer.mtu == 0) answer.mtu = mtu_of(answer.interface).value_or(0);
+  return answer;
 }
 
 }  // namespace vpn::host

@@ -22,6 +22,15 @@ inline constexpr uint32_t kRulePriority = 5180;
 // asked.
 using Done = Result<bool, Error>;  // the value: whether anything was changed
 
+// Which way packets to an address leave this host.
+struct Route {
+  uint32_t interface = 0;
+  std::optional<IpAddress> gateway;  // none: it is on the link
+  std::optional<IpAddress> source;   // the kernel's choice
+  uint32_t mtu = 0;                  // of the route, or, where it says none, of the interface
+  friend bool operator==(const Route&, const Route&) = default;
+};
+
 class Netlink {
  public:
   [[nodiscard]] static Result<Netlink, Error> open();
@@ -33,8 +42,9 @@ class Netlink {
 
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
-  // A route into the interface; or, by another kind, one of no interface.
-  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route);
+  // A route into the interface; or, by another kind, one of no interface. `replaces`: one to the same
+  // destination in the same table, in one step.
+  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, bool replaces = false);
   [[nodiscard]] Done remove_route(unsigned interface, const AddRoute& route);
 
   // `[not] fwmark MARK table TABLE`, at kRulePriority.
@@ -47,9 +57,8 @@ class Netlink {
   // Whether a table has any route of either family.
   [[nodiscard]] bool has_routes(uint32_t table);
 
-  // The MTU towards an address for packets with this mark, by its route's metric or its interface's MTU;
-  // empty when there is no route.
-  [[nodiscard]] std::optional<uint32_t> path_mtu(const IpAddress& to, uint32_t mark);
+  // The way to an address for packets with this mark; empty when there is none.
+  [[nodiscard]] std::optional<Route> route_to(const IpAddress& to, uint32_t mark);
 
  private:
   struct CloseSocket {

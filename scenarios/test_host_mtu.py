@@ -1,0 +1,180 @@
+"""What fits the tunnel: by the route, by asking through a black hole, and in the SYN of every TCP connection (M4.4, M5.2)."""
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from host_net import SERVER, SERVER6, TUNNEL_SERVER, VPN, WEB, WEB6, Daemon, World, make_world, wait_for
+
+pytestmark = [pytest.mark.lab]
+
+MEBIBYTES = int(os.environ.get("VPN_HOST_DOWNLOAD_MIB", "64"))
+
+# Sends so many MiB to who calls on port 8080, and says the hash of all that comes on port 8081.
+TRANSFERS = """
+import hashlib, socket, sys, threading
+piece = bytes(range(256)) * 4096
+def give(connection):
+    wanted = int(connection.recv(16))
+    for _ in range(wanted):
+        connection.sendall(piece)
+    connection.close()
+def take(connection):
+    hash = hashlib.sha256()
+    while data := connection.recv(1 << 16):
+        hash.update(data)
+    connection.sendall(hash.hexdigest().encode())
+    connection.close()
+for port, serve in ((8080, give), (8081, take)):
+    listener = socket.create_server(('::', port), family=socket.AF_INET6, dualstack_ipv6=True)
+    def run(listener=listener, serve=serve):
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
+print('ready', flush=True)
+threading.Event().wait()
+"""
+
+# Transfers so many MiB; after the first it says so, and waits for a line. The last it says is the hash.
+TRANSFER = """
+import hashlib, socket, sys
+direction, address, mebibytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+connection = socket.create_connection((address, 8080 if direction == 'download' else 8081), 20)
+connection.settimeout(None)
+piece = bytes(range(256)) * 4096
+hash, got = hashlib.sha256(), 0
+if direction == 'download':
+    connection.sendall(str(mebibytes).encode())
+    while data := connection.recv(1 << 16):
+        hash.update(data)
+        before, got = got, got + len(data)
+        if before < len(piece) <= got:
+            print('begun', flush=True)
+            sys.stdin.readline()
+    print(hash.hexdigest())
+else:
+    for index in range(mebibytes):
+        connection.sendall(piece)
+        if index == 0:
+            print('begun', flush=True)
+            sys.stdin.readline()
+    connection.shutdown(socket.SHUT_WR)
+    print(connection.recv(100).decode())
+"""
+
+
+def hash_of(mebibytes: int) -> str:
+    total = hashlib.sha256()
+    for _ in range(mebibytes):
+        total.update(bytes(range(256)) * 4096)
+    return total.hexdigest()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with make_world() as made:
+        made.internet.start("/usr/bin/python3", "-c", TRANSFERS, ready="ready")
+        yield made
+
+
+def begin_transfer(world: World, direction: str, address: str, mebibytes: int) -> "subprocess.Popen[str]":
+    process = world.client.adopt(subprocess.Popen(
+        world.client.command("/usr/bin/python3", "-c", TRANSFER, direction, address, str(mebibytes)), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True))
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    return process
+
+
+def finish_transfer(process: "subprocess.Popen[str]", seconds: float) -> str:
+    return process.communicate("go on\n", timeout=seconds)[0].strip()
+
+
+def make_black_hole(world: World, bytes_: int) -> None:
+    """The router passes no longer packet of the tunnel, and tells nobody. What is counted are packets as they are on a wire."""
+    for host in (world.client, world.server):
+        host.sh("ip link set eth0 gso_max_segs 1")
+    world.router.sh("nft add table inet hole; nft add chain inet hole f '{ type filter hook forward priority 0; }'; "
+                    f"nft add rule inet hole f udp dport 51820 meta length gt {bytes_} drop; "
+                    f"nft add rule inet hole f udp sport 51820 meta length gt {bytes_} drop")
+
+
+def mtu_of(world: World, interface: str = "cli0") -> int:
+    found = re.search(r"mtu (\d+)", world.client.sh(f"ip link show {interface}"))
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.req("M4.4")
+@pytest.mark.parametrize("endpoint, overhead", [(SERVER, 60), (f"[{SERVER6}]", 80)])
+def test_the_mtu_is_that_of_the_route_and_follows_it(world: World, endpoint: str, overhead: int) -> None:
+    world.client.run(VPN, "up", world.client_config(endpoint=f"{endpoint}:51820"))
+    assert mtu_of(world) == 1500 - overhead
+    six = "-6" if "[" in endpoint else ""
+    via = "2001:db8:7::1" if six else "192.168.7.1"
+    world.client.sh(f"ip {six} route replace default via {via} dev eth0 mtu 1400")
+    wait_for(lambda: mtu_of(world) == 1400 - overhead, "the MTU to follow the route")
+    world.client.sh(f"ip {six} route replace default via {via} dev eth0")
+    wait_for(lambda: mtu_of(world) == 1500 - overhead, "the MTU to follow the route back")
+
+
+def test_a_configured_mtu_stays(world: World) -> None:
+    daemon = Daemon(world, world.client_config("MTU = 1300"))
+    world.client.sh("ip route replace default via 192.168.7.1 dev eth0 mtu 1290")
+    wait_for(lambda: "the network changed" in daemon.log, "the change to be followed")
+    assert mtu_of(world) == 1300
+
+
+@pytest.mark.req("M5.2")
+@pytest.mark.parametrize("endpoint", [SERVER, f"[{SERVER6}]"])
+@pytest.mark.parametrize("direction", ["download", "upload"])
+def test_tcp_goes_on_through_a_path_that_became_narrow(world: World, direction: str, endpoint: str) -> None:
+    """The path's MTU drops to 1280 in mid-flow, and no ICMP says so."""
+    world.serve()
+    world.client.run(VPN, "up", world.client_config("KillSwitch = on", endpoint=f"{endpoint}:51820"))
+    process = begin_transfer(world, direction, WEB, 16)
+    make_black_hole(world, 1280)
+    assert finish_transfer(process, 120) == hash_of(16)
+    fits = (1280 - (80 if "[" in endpoint else 60)) // 16 * 16  # packets are padded to 16
+    sender = world.client if direction == "upload" else world.server
+    table = "table all" if direction == "upload" else ""
+    assert f"mtu {fits}" in sender.sh(f"ip route show {table}")
+
+
+def test_a_new_connection_begins_small_on_a_narrow_path(world: World) -> None:
+    """Both families inside, when the path is known to be narrow."""
+    world.serve()
+    world.client.run(VPN, "up", world.client_config())
+    process = begin_transfer(world, "upload", WEB, 8)
+    make_black_hole(world, 1280)
+    assert finish_transfer(process, 120) == hash_of(8)
+    for address in (WEB, WEB6):
+        assert finish_transfer(begin_transfer(world, "upload", address, 2), 60) == hash_of(2)
+
+
+def mss_in(lines: list[str], flags: str) -> set[int]:
+    return {int(found[1]) for line in lines if f"Flags [{flags}]" in line and (found := re.search(r"mss (\d+)", line))}
+
+
+@pytest.mark.req("M5.2")
+@pytest.mark.parametrize("address, headers", [(WEB, 40), (WEB6, 60)])
+def test_mss_in_the_syn_fits_the_tunnel_at_both_ends(world: World, address: str, headers: int) -> None:
+    """The server's interface has 1420 bytes; what passes it says so, the SYN from inside and the SYN-ACK from outside."""
+    world.serve()
+    world.client.run(VPN, "up", world.client_config())
+    beyond, inside = world.capture(world.internet, "eth0"), world.capture(world.client, "cli0")
+    assert world.client.ask("tcp", address, 80) != ""
+    world.internet.run("ping", "-c1", "-W5", "198.51.100.1")
+    assert mss_in(beyond.lines("ICMP echo reply"), "S") == {1420 - headers}
+    world.client.run("ping", "-c1", "-W5", TUNNEL_SERVER)
+    assert mss_in(inside.lines("ICMP echo reply"), "S.") == {1420 - headers}
+
+
+@pytest.mark.slow
+def test_a_long_download_is_whole(world: World) -> None:
+    """VPN_HOST_DOWNLOAD_MIB MiB, 64 by default."""
+    world.serve()
+    world.client.run(VPN, "up", world.client_config())
+    assert finish_transfer(begin_transfer(world, "download", WEB, MEBIBYTES), 60 + 2 * MEBIBYTES) == hash_of(MEBIBYTES)

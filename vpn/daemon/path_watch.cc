@@ -1,0 +1,149 @@
+#include "vpn/daemon/path_watch.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace vpn::daemon {
+namespace {
+
+// What keepalives and the questions themselves come to in one step is less.
+constexpr uint64_t kBusyBytes = 8192;
+
+// The peer whose longest prefix covers the address.
+const config::PeerConfig* owner_of(const config::Config& config, const IpAddress& address) {
+  const config::PeerConfig* owner = nullptr;
+  int longest = -1;
+  for (const config::PeerConfig& peer : config.peers) {
+    for (const IpPrefix& prefix : peer.allowed_ips) {
+      if (!prefix.contains(address) || prefix.length <= longest) continue;
+      owner = &peer;
+      longest = prefix.length;
+    }
+  }
+  return owner;
+}
+
+// 10.9.0.1 of 10.9.0.0/24.
+std::optional<IpAddress> first_of(const IpPrefix& network) {
+  if (network.length >= network.address.bit_count()) return std::nullopt;
+  const IpAddress base = network.normalized().address;
+  std::array<uint8_t, 16> bytes{};
+  const BytesView from = base.bytes();
+  std::copy(from.begin(), from.end(), bytes.begin());
+  ++bytes[from.size() - 1];
+  if (base.is_ipv4()) return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes.data(), 4));
+  return IpAddress::ipv6(bytes);
+}
+
+std::vector<IpAddress> addresses_to_ask(const config::Config& config) {
+  std::vector<IpAddress> all;
+  for (const config::PeerConfig& peer : config.peers) {
+    for (const IpPrefix& prefix : peer.allowed_ips) {
+      if (prefix.length == prefix.address.bit_count()) all.push_back(prefix.address);
+    }
+  }
+  for (const IpPrefix& own : config.interface.addresses) {
+    if (const auto first = first_of(own)) all.push_back(*first);
+  }
+  all.insert(all.end(), config.interface.dns.begin(), config.interface.dns.end());
+  const auto is_own = [&](const IpAddress& address) {
+    const auto& own = config.interface.addresses;
+    return std::any_of(own.begin(), own.end(), [&](const IpPrefix& one) { return one.address == address; });
+  };
+  std::erase_if(all, is_own);
+  return all;
+}
+
+}  // namespace
+
+std::map<PublicKey, IpAddress> echo_targets(const config::Config& config) {
+  std::map<PublicKey, IpAddress> targets;
+  for (const IpAddress& address : addresses_to_ask(config)) {
+    if (const auto* const owner = owner_of(config, address)) targets.try_emplace(owner->public_key, address);
+  }
+  return targets;
+}
+
+PathWatch::PathWatch(io::EventLoop& loop, const std::string& interface, Log& log) : loop_(loop), log_(log) {
+  for (auto& [family, socket] : {std::pair(IpFamily::kIpv4, &ipv4_), std::pair(IpFamily::kIpv6, &ipv6_)}) {
+    auto opened = host::EchoSocket::open(family, interface);
+    if (!opened) {
+      log_.debug("path MTU is not looked for", {{"error", opened.error().to_string()}});
+      continue;
+    }
+    *socket = std::move(*opened);
+    host::EchoSocket& one = **socket;
+    loop_.watch(one.fd(), [this, &one] { hear(one); });
+  }
+}
+
+PathWatch::~PathWatch() {
+  for (auto* const socket : {&ipv4_, &ipv6_}) {
+    if (*socket) loop_.unwatch((*socket)->fd());
+  }
+}
+
+void PathWatch::configure(const config::Config& config, uint16_t ceiling) {
+  const bool is_wanted =
+      !config.interface.mtu && config.interface.table.kind != config::RouteTable::Kind::kOff;
+  const auto targets = is_wanted && config.peers.size() <= kMostPeers ? echo_targets(config)
+                                                                      : std::map<PublicKey, IpAddress>{};
+  std::map<PublicKey, Watched> watched;
+  for (const auto& [key, target] : targets) {
+    const auto known = watched_.find(key);
+    const bool goes_on = known != watched_.end() && known->second.target == target && ceiling == ceiling_;
+    watched.emplace(key, goes_on ? known->second : Watched{target, PathMtu(ceiling)});
+  }
+  watched_ = std::move(watched);
+  ceiling_ = ceiling;
+}
+
+void PathWatch::restart(const PublicKey& peer) {
+  if (const auto known = watched_.find(peer); known != watched_.end()) known->second.path.restart(ceiling_);
+}
+
+std::optional<Instant> PathWatch::poll_timeout() const noexcept {
+  std::optional<Instant> earliest;
+  for (const auto& [key, one] : watched_)
+    earliest = std::min(earliest.value_or(one.path.poll_timeout()), one.path.poll_timeout());
+  return earliest;
+}
+
+void PathWatch::handle_timeout(const config::DeviceReport& report, Instant now) {
+  for (const config::PeerReport& peer : report.peers) {
+    const auto known = watched_.find(peer.public_key);
+    if (known == watched_.end() || now < known->second.path.poll_timeout()) continue;
+    Watched& one = known->second;
+    const uint64_t bytes = peer.received_bytes + peer.sent_bytes;
+    const bool busy = bytes - std::exchange(one.bytes, bytes) >= kBusyBytes;
+    const uint16_t before = one.path.mtu();
+    ask(one.target, one.path.handle_timeout(busy, now));
+    if (one.path.mtu() != before)
+      log_.info("path MTU found", {{"peer", peer.name}, {"mtu", std::to_string(one.path.mtu())}});
+  }
+}
+
+void PathWatch::ask(const IpAddress& target, const std::vector<uint16_t>& sizes) {
+  auto& socket = target.is_ipv4() ? ipv4_ : ipv6_;
+  if (!socket) return;
+  for (const uint16_t size : sizes) socket->send(target, size);
+}
+
+void PathWatch::hear(host::EchoSocket& socket) {
+  while (const auto answer = socket.receive()) {
+    for (auto& [key, one] : watched_) {
+      if (one.target == answer->from) one.path.on_answer(answer->bytes);
+    }
+  }
+}
+
+std::map<PublicKey, uint16_t> PathWatch::narrow_paths() const {
+  std::map<PublicKey, uint16_t> narrow;
+  for (const auto& [key, one] : watched_) {
+    if (one.path.mtu() < ceiling_) narrow[key] = one.path.mtu();
+  }
+  return narrow;
+}
+
+}  // namespace vpn::daemon

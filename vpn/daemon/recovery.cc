@@ -1,0 +1,224 @@
+#include "vpn/daemon/recovery.h"
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "vpn/daemon/resolver.h"
+#include "vpn/io/system.h"
+
+namespace vpn::daemon {
+namespace {
+
+// One change of a network is a burst of events; a second is what following them may take.
+constexpr Duration kBurst = std::chrono::milliseconds(200);
+// Less is what the clocks themselves are apart.
+constexpr Duration kLeastSleep = std::chrono::milliseconds(500);
+
+Duration time_slept() noexcept {
+  timespec awake{};
+  clock_gettime(CLOCK_MONOTONIC, &awake);
+  const Instant now = io::read_clock().monotonic;
+  return now - Instant(std::chrono::seconds(awake.tv_sec) + std::chrono::nanoseconds(awake.tv_nsec));
+}
+
+void drain(const io::UniqueFd& timer) noexcept {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = read(timer.get(), &count, sizeof count);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Recovery>, Error> Recovery::create(io::EventLoop& loop, Device& device, HostSide& host,
+                                                          host::Netlink& netlink, Log& log, Actions actions) {
+  std::unique_ptr<Recovery> recovery(new Recovery(loop, device, host, netlink, log, std::move(actions)));
+  if (!recovery->timer_.is_open() || !recovery->clock_watch_.is_open())
+    return fail(Error{"timerfd", 0, "", io::error_text(errno), "raise the limit of open files"});
+  Recovery& self = *recovery;
+  loop.watch(self.timer_.get(), [&self] { self.on_timer(); });
+  loop.watch(self.clock_watch_.get(), [&self] { self.on_clock_set(); });
+  self.watch_clock();
+  return recovery;
+}
+
+Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide& host, host::Netlink& netlink, Log& log,
+                   Actions actions)
+    : loop_(loop),
+      device_(device),
+      host_(host),
+      netlink_(netlink),
+      log_(log),
+      actions_(std::move(actions)),
+      timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)),
+      clock_watch_(timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)),
+      slept_(time_slept()),
+      paths_(loop, device.name(), log) {}
+
+Recovery::~Recovery() {
+  loop_.unwatch(timer_.get());
+  loop_.unwatch(clock_watch_.get());
+}
+
+void Recovery::configure(const config::Config& config, const config::ResolvedEndpoints& resolved) {
+  const bool is_first = config_.peers.empty();
+  config_ = config;
+  resolved_ = resolved;
+  failover_.configure(config_, resolved_);
+  if (is_first) mtu_ = host_.mtu_for(config_, resolved_);
+  follow_mtu();
+  note_routes();
+  paths_.configure(config_, mtu_.value_or(0));
+  set_timer();
+}
+
+void Recovery::on_network_changed() {
+  if (look_at_network_) return;
+  look_at_network_ = io::read_clock().monotonic + kBurst;
+  set_timer();
+}
+
+void Recovery::after_round() {
+  for (const auto& [peer, silent] : device_.take_peer_news()) {
+    if (!silent) {
+      failover_.on_heard(peer);
+      continue;
+    }
+    note_routes();
+    const auto way = ways_.find(peer);
+    failover_.on_silent(peer, way == ways_.end() ? std::nullopt : std::optional(way->second.endpoint),
+                        io::read_clock().monotonic);
+    ask_names_of(peer);
+  }
+  set_timer();
+}
+
+void Recovery::on_timer() {
+  drain(timer_);
+  timer_due_.reset();
+  const Instant now = io::read_clock().monotonic;
+  if (look_at_network_ && *look_at_network_ <= now) {
+    look_at_network_.reset();
+    follow_mtu();
+    follow_routes(false);
+  }
+  try_silent_peers(now);
+  watch_paths(now);
+  set_timer();
+}
+
+// A timer of the wall clock that is cancelled when the clock is set tells of a waking host without asking.
+void Recovery::watch_clock() noexcept {
+  constexpr time_t kFarAway = time_t{1} << 40;
+  const itimerspec when{{}, {kFarAway, 0}};
+  timerfd_settime(clock_watch_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, nullptr);
+}
+
+void Recovery::on_clock_set() {
+  drain(clock_watch_);
+  watch_clock();
+  const Duration slept = time_slept();
+  if (slept - std::exchange(slept_, slept) < kLeastSleep) return;
+  log_.info("the host woke up");
+  follow_mtu();
+  follow_routes(true);
+}
+
+void Recovery::note_routes() {
+  const uint32_t mark = host_.mark_for(config_);
+  std::map<PublicKey, Way> ways;
+  for (const config::PeerReport& peer : device_.report().peers) {
+    if (!peer.endpoint) continue;
+    const auto known = ways_.find(peer.public_key);
+    const bool is_known = known != ways_.end() && known->second.endpoint == *peer.endpoint;
+    ways[peer.public_key] =
+        is_known ? known->second : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, mark)};
+  }
+  ways_ = std::move(ways);
+}
+
+void Recovery::follow_routes(bool even_if_same) {
+  note_routes();
+  const uint32_t mark = host_.mark_for(config_);
+  config::DeviceChange change;
+  for (auto& [key, way] : ways_) {
+    const auto route = netlink_.route_to(way.endpoint.address, mark);
+    const bool is_same = route == way.route;
+    if (!is_same) paths_.restart(key);
+    way.route = route;
+    // With no way there at all there is nothing to send; when one comes, that is a change again.
+    if (!way.route || (is_same && !even_if_same)) continue;
+    config::PeerChange& one = change.peers.emplace_back(key);
+    one.update_only = true;
+    one.contact = config::Contact::kRefresh;
+  }
+  if (change.peers.empty()) return;
+  log_.info("the network changed", {{"peers_told", std::to_string(change.peers.size())}});
+  static_cast<void>(device_.apply(change));
+}
+
+void Recovery::follow_mtu() {
+  if (config_.interface.mtu || config_.peers.empty()) return;
+  const uint16_t mtu = host_.mtu_for(config_, resolved_);
+  if (std::exchange(mtu_, mtu) == mtu) return;
+  if (auto set = netlink_.set_mtu(device_.interface_index(), mtu); !set)
+    return log_.warning("MTU not changed", {{"error", set.error().to_string()}});
+  log_.info("MTU follows the route", {{"mtu", std::to_string(mtu)}});
+  paths_.configure(config_, mtu);
+}
+
+void Recovery::watch_paths(Instant now) {
+  const auto due = paths_.poll_timeout();
+  if (due && *due <= now) paths_.handle_timeout(device_.report(), now);
+  auto narrow = paths_.narrow_paths();
+  if (narrow == narrow_paths_) return;
+  narrow_paths_ = narrow;
+  actions_.set_path_mtus(std::move(narrow));
+}
+
+void Recovery::try_silent_peers(Instant now) {
+  config::DeviceChange change;
+  for (const Failover::Attempt& attempt : failover_.take_due(now)) {
+    config::PeerChange& one = change.peers.emplace_back(attempt.peer);
+    one.update_only = true;
+    one.endpoint = attempt.endpoint;
+    one.contact = config::Contact::kReconnect;
+    ways_[attempt.peer].endpoint = attempt.endpoint;
+    paths_.restart(attempt.peer);
+    ask_names_of(attempt.peer);
+    if (attempt.is_another)
+      log_.info("another endpoint is tried", {{"endpoint", attempt.endpoint.to_string()}});
+  }
+  if (!change.peers.empty()) static_cast<void>(device_.apply(change));
+}
+
+void Recovery::ask_names_of(const PublicKey& key) {
+  std::vector<config::EndpointName> names;
+  const config::PeerConfig* const peer = config_.find_peer(key);
+  if (peer == nullptr) return;
+  for (const config::EndpointName& name : peer->endpoints) {
+    if (is_host_name(name)) names.push_back(name);
+  }
+  if (!names.empty()) actions_.ask_names(std::move(names));
+}
+
+void Recovery::set_timer() {
+  std::optional<Instant> due = failover_.poll_timeout();
+  for (const auto& other : {look_at_network_, paths_.poll_timeout()}) {
+    if (other) due = std::min(due.value_or(*other), *other);
+  }
+  if (due == timer_due_) return;
+  timer_due_ = due;
+  itimerspec when{};
+  if (due) {
+    const auto since = std::max<Duration>(due->time_since_epoch(), Duration(1));
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+    when.it_value = {seconds.count(), std::chrono::nanoseconds(since - seconds).count()};
+  }
+  timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+}  // namespace vpn::daemon
