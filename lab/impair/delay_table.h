@@ -17,6 +17,7 @@ struct DelayTable {
   Duration sigma{};
   std::vector<int16_t> values;
 };
+// The table for an impairment's jitter and reordering, as netem takes it.
 [[nodiscard]] DelayTable delay_table(const Impairment& impairment);
 
 // Whether the table's 16,384 entries come within a twentieth of the share that is to be reordered. Below some

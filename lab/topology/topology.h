@@ -28,6 +28,7 @@ enum class Engine : uint8_t {
   kWire,   // the user-space wire: repeatable, and on any kernel
   kVeth,   // a bare veth pair; it can have no weather but an MTU
 };
+// As a topology spells it.
 [[nodiscard]] std::string_view to_string(Engine engine);
 [[nodiscard]] std::optional<Engine> parse_engine(std::string_view text);
 
@@ -58,6 +59,7 @@ struct Link {
   std::array<Weather, 2> weather;  // by Direction: forward is what ends[0] sends
   int line = 0;
 
+  // The end that sends, and the one that receives, what goes in this direction.
   [[nodiscard]] const LinkEnd& sender(Direction direction) const {
     return ends[static_cast<size_t>(direction)];
   }
@@ -86,6 +88,7 @@ struct Route {
 //   port restricted   one mapping a source; only address and port it sent to may answer
 //   symmetric         another mapping a destination; only that destination may answer
 enum class NatKind : uint8_t { kFullCone, kRestricted, kPortRestricted, kSymmetric };
+// As a topology spells it.
 [[nodiscard]] std::string_view to_string(NatKind kind);
 [[nodiscard]] std::optional<NatKind> parse_nat_kind(std::string_view text);
 
@@ -107,6 +110,7 @@ struct Host {
 };
 
 enum class ServiceKind : uint8_t { kHttp, kDns, kIperf3, kCommand };
+// As a topology spells it, and read back; nothing for a word that is none.
 [[nodiscard]] std::string_view to_string(ServiceKind kind);
 [[nodiscard]] std::optional<ServiceKind> parse_service_kind(std::string_view text);
 
@@ -159,6 +163,7 @@ struct Topology {
   std::vector<Tunnel> tunnels;
   std::vector<std::pair<std::string, std::string>> parameters;  // as used, defaults included
 
+  // By name; null where there is none.
   [[nodiscard]] const Host* find_host(std::string_view name) const;
   [[nodiscard]] const Link* find_link(std::string_view name) const;
   [[nodiscard]] const Switch* find_switch(std::string_view name) const;

@@ -23,6 +23,7 @@ class ByteReader {
     return taken;
   }
 
+  // The next number, little-endian or big-endian; nothing, and nothing taken, where fewer bytes are left.
   template <std::unsigned_integral T>
   [[nodiscard]] std::optional<T> take_le() noexcept {
     const auto bytes = take(sizeof(T));

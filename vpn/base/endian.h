@@ -10,6 +10,7 @@ namespace vpn {
 
 static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
 
+// The value with its bytes in the opposite order.
 template <std::unsigned_integral T>
 constexpr T byte_swap(T value) noexcept {
   if constexpr (sizeof(T) == 1) {
@@ -24,6 +25,7 @@ constexpr T byte_swap(T value) noexcept {
   }
 }
 
+// The number at `from`, which has sizeof(T) bytes and any alignment: least significant byte first, or last.
 template <std::unsigned_integral T>
 T load_le(const uint8_t* from) noexcept {
   T value;
@@ -31,6 +33,7 @@ T load_le(const uint8_t* from) noexcept {
   return std::endian::native == std::endian::little ? value : byte_swap(value);
 }
 
+// As load_le, most significant byte first.
 template <std::unsigned_integral T>
 T load_be(const uint8_t* from) noexcept {
   T value;
@@ -38,12 +41,14 @@ T load_be(const uint8_t* from) noexcept {
   return std::endian::native == std::endian::big ? value : byte_swap(value);
 }
 
+// Writes sizeof(T) bytes to `to`, at any alignment, least significant byte first.
 template <std::unsigned_integral T>
 void store_le(uint8_t* to, T value) noexcept {
   if constexpr (std::endian::native != std::endian::little) value = byte_swap(value);
   std::memcpy(to, &value, sizeof value);
 }
 
+// As store_le, most significant byte first.
 template <std::unsigned_integral T>
 void store_be(uint8_t* to, T value) noexcept {
   if constexpr (std::endian::native != std::endian::big) value = byte_swap(value);

@@ -83,6 +83,7 @@ class LockedSecret {
   }
   ~LockedSecret() { sodium_free(bytes_); }  // wipes first
 
+  // The bytes themselves, for the primitives; never for output.
   [[nodiscard]] std::span<const uint8_t, N> view() const noexcept {
     VPN_CHECK(bytes_ != nullptr);
     return std::span<const uint8_t, N>(bytes_, N);

@@ -26,6 +26,7 @@ struct IniKey {
   bool repeatable = false;  // may be given several times in one section
   friend bool operator==(const IniKey&, const IniKey&) = default;
 };
+// Every key that a file may contain, section by section.
 [[nodiscard]] std::vector<IniKey> ini_keys();
 
 // Writes a file that parses to an equal Config. It holds the private keys.

@@ -32,6 +32,7 @@ class TimerTable {
   void cancel_all() noexcept { deadlines_.fill(Instant::max()); }
   [[nodiscard]] bool is_armed(Timer timer) const noexcept { return at(timer) != Instant::max(); }
   [[nodiscard]] Instant at(Timer timer) const noexcept { return deadlines_[static_cast<size_t>(timer)]; }
+  // The first deadline; Instant::max() where no timer is armed.
   [[nodiscard]] Instant earliest() const noexcept;
   // The first timer that is due, cancelled in the same step.
   [[nodiscard]] std::optional<Timer> take_due(Instant now) noexcept;

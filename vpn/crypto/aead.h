@@ -55,10 +55,12 @@ class Aead {
  public:
   virtual ~Aead() = default;
 
+  // The suite that its keys seal with.
   [[nodiscard]] virtual Suite suite() const noexcept = 0;
   [[nodiscard]] virtual std::string_view backend_name()
       const noexcept = 0;  // "libsodium", "openssl", "ipsec-mb"
 
+  // A key made ready for sealing and opening; `secret` itself may go.
   [[nodiscard]] virtual std::unique_ptr<AeadKey> make_key(const AeadSecret& secret) noexcept = 0;
 
   // Encrypts `plain` into `sealed` (plain.size() + 16 bytes). `associated` is authenticated, not encrypted.
@@ -93,6 +95,7 @@ struct AeadSet {
   std::unique_ptr<Aead> chacha20_poly1305;
   std::unique_ptr<Aead> aes256_gcm;
 
+  // The one for this suite.
   [[nodiscard]] Aead& of(Suite suite) const noexcept {
     return suite == Suite::kChaCha20Poly1305 ? *chacha20_poly1305 : *aes256_gcm;
   }

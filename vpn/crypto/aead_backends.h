@@ -8,6 +8,7 @@
 
 namespace vpn::crypto {
 
+// A suite by one backend; null where this processor or this build does not offer it.
 [[nodiscard]] std::unique_ptr<Aead> make_sodium_aead(Suite suite) noexcept;
 [[nodiscard]] std::unique_ptr<Aead> make_openssl_aead(Suite suite) noexcept;
 [[nodiscard]] std::unique_ptr<Aead> make_ipsec_mb_aead(Suite suite) noexcept;

@@ -31,10 +31,12 @@ using ChainSecret = Secret<kHashBytes>;
 struct Kdf2 {
   ChainSecret first, second;
 };
+// The first two outputs of the chain.
 [[nodiscard]] Kdf2 kdf2(const ChainSecret& chain, BytesView input) noexcept;
 struct Kdf3 {
   ChainSecret first, second, third;
 };
+// The first three outputs of the chain.
 [[nodiscard]] Kdf3 kdf3(const ChainSecret& chain, BytesView input) noexcept;
 
 }  // namespace vpn::crypto

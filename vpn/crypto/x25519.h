@@ -14,6 +14,7 @@ using SharedSecret = Secret<32>;
 // Clears the low three bits and the highest, sets the second highest (RFC 7748 section 5).
 void clamp(std::span<uint8_t, 32> private_key) noexcept;
 
+// The public key that belongs to a private key, clamped or not.
 [[nodiscard]] PublicKey derive_public_key(PrivateKeyView private_key) noexcept;
 
 // The Diffie-Hellman result. False (and `shared` zero) when it is all zeros, as with a low-order public key.

@@ -22,6 +22,7 @@ class EventLoop {
   using Handler = std::function<void()>;
   using SignalHandler = std::function<void(int signal)>;
 
+  // Fails where the process may have no more descriptors.
   [[nodiscard]] static Result<EventLoop, Error> create();
 
   // Calls `handler` while `fd` is readable or has failed (level-triggered). The descriptor stays the

@@ -29,12 +29,14 @@ inline socklen_t to_sockaddr(const UdpAddress& address, sockaddr_storage& out) n
   return sizeof ipv6;
 }
 
+// The address in our form.
 inline IpAddress to_ip_address(const in_addr& address) noexcept {
   uint8_t bytes[4];
   std::memcpy(bytes, &address, sizeof bytes);
   return IpAddress::ipv4(bytes);
 }
 
+// The address in our form, IPv6 also where it is mapped from IPv4.
 inline IpAddress to_ip_address(const in6_addr& address) noexcept {
   uint8_t bytes[16];
   std::memcpy(bytes, &address, sizeof bytes);

@@ -23,6 +23,7 @@ class UniqueFd {
 
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  // Closes it, if it is open.
   void reset() noexcept {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;

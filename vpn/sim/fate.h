@@ -53,6 +53,7 @@ struct PayloadPosition {
   size_t offset = 0;
   size_t length = 0;
 };
+// Where the payload of the UDP datagram in an Ethernet frame lies; nothing in any other frame, or a fragment.
 [[nodiscard]] std::optional<PayloadPosition> find_udp_payload(BytesView ethernet_frame) noexcept;
 // The class of an Ethernet frame; kOther for all that is not a UDP datagram (ARP, neighbour discovery, TCP,
 // …).

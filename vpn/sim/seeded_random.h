@@ -17,6 +17,7 @@ class SeededRandom final : public crypto::RandomSource {
 
   void fill(MutableBytes out) noexcept override;
 
+  // The next 64 bits of the sequence.
   [[nodiscard]] uint64_t next() noexcept;
   // Uniform in 0 … bound − 1; `bound` is at least 1.
   [[nodiscard]] uint64_t below(uint64_t bound) noexcept;

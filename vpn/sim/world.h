@@ -172,6 +172,7 @@ class World {
   };
   using Interceptor =
       std::function<std::optional<std::vector<Onward>>(NodeId sender, MessageClass message, BytesView bytes)>;
+  // Lets `interceptor` decide about every datagram on the link; an empty one ends that.
   void set_interceptor(LinkId link, Interceptor interceptor);
   // The node moves to another address (and port); what is under way to the old one is lost.
   void change_address(NodeId node);
