@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "vpn/host/netlink_attribute.h"
+
 namespace vpn::host {
 
 Result<std::unique_ptr<LinkMonitor>, Error> LinkMonitor::open(unsigned interface, Handlers handlers) {
@@ -45,8 +47,8 @@ void LinkMonitor::take_link(nlmsghdr* header) {
     handlers_.on_network();
   } else if (header->nlmsg_type == RTM_DELLINK) {
     handlers_.on_removed();
-  } else if (nlattr* const mtu = nlmsg_find_attr(header, sizeof *link, IFLA_MTU); mtu != nullptr) {
-    handlers_.on_mtu(static_cast<uint16_t>(nla_get_u32(mtu)));
+  } else if (const auto mtu = u32_in(nlmsg_find_attr(header, sizeof *link, IFLA_MTU))) {
+    handlers_.on_mtu(static_cast<uint16_t>(*mtu));
   }
 }
 

@@ -12,6 +12,8 @@
 
 #include <algorithm>
 
+#include "vpn/host/netlink_attribute.h"
+
 namespace vpn::host {
 namespace {
 
@@ -111,8 +113,8 @@ nl_msg* rule_message(const AddMarkRule& rule, int type, int flags) {
 constexpr int kNewRule = NLM_F_CREATE | NLM_F_EXCL;
 
 int look_for_priority(nl_msg* message, void* out) {
-  nlattr* const priority = nlmsg_find_attr(nlmsg_hdr(message), sizeof(fib_rule_hdr), FRA_PRIORITY);
-  if (priority != nullptr && nla_get_u32(priority) == kRulePriority) *static_cast<bool*>(out) = true;
+  const nlattr* const priority = nlmsg_find_attr(nlmsg_hdr(message), sizeof(fib_rule_hdr), FRA_PRIORITY);
+  if (u32_in(priority) == kRulePriority) *static_cast<bool*>(out) = true;
   return NL_OK;
 }
 
@@ -128,8 +130,7 @@ int look_for_route(nl_msg* message, void* out) {
   const auto* const route = static_cast<const rtmsg*>(nlmsg_data(header));
   nlattr* const table = nlmsg_find_attr(header, sizeof *route, RTA_TABLE);
   nlattr* const destination = nlmsg_find_attr(header, sizeof *route, RTA_DST);
-  if (route->rtm_dst_len != question.destination.length || table == nullptr ||
-      nla_get_u32(table) != question.table) {
+  if (route->rtm_dst_len != question.destination.length || u32_in(table) != question.table) {
     return NL_OK;
   }
   const BytesView wanted = question.destination.address.bytes();
@@ -148,7 +149,7 @@ struct TableQuestion {
 int look_for_table(nl_msg* message, void* out) {
   auto& question = *static_cast<TableQuestion*>(out);
   nlattr* const table = nlmsg_find_attr(nlmsg_hdr(message), sizeof(rtmsg), RTA_TABLE);
-  if (table != nullptr && nla_get_u32(table) == question.table) question.found = true;
+  if (u32_in(table) == question.table) question.found = true;
   return NL_OK;
 }
 
@@ -170,14 +171,14 @@ int read_route_answer(nl_msg* message, void* out) {
   auto& answer = *static_cast<Route*>(out);
   nlattr* attributes[RTA_MAX + 1];
   if (nlmsg_parse(nlmsg_hdr(message), sizeof(rtmsg), attributes, RTA_MAX, nullptr) < 0) return NL_SKIP;
-  if (attributes[RTA_OIF] != nullptr) answer.interface = nla_get_u32(attributes[RTA_OIF]);
+  answer.interface = u32_in(attributes[RTA_OIF]).value_or(0);
   answer.gateway = address_in(attributes[RTA_GATEWAY]);
   answer.source = address_in(attributes[RTA_PREFSRC]);
   nlattr* metrics[RTAX_MAX + 1];
   if (attributes[RTA_METRICS] != nullptr &&
       nla_parse_nested(metrics, RTAX_MAX, attributes[RTA_METRICS], nullptr) >= 0 &&
-      metrics[RTAX_MTU] != nullptr && !is_learned(attributes[RTA_CACHEINFO])) {
-    answer.mtu = nla_get_u32(metrics[RTAX_MTU]);
+      !is_learned(attributes[RTA_CACHEINFO])) {
+    answer.mtu = u32_in(metrics[RTAX_MTU]).value_or(0);
   }
   return NL_OK;
 }
@@ -318,7 +319,7 @@ std::optional<Route> Netlink::route_to(const IpAddress& to, uint32_t mark) {
   if (result >= 0) result = nl_wait_for_ack(socket_.get());
   nl_cb_put(callbacks);
   if (result < 0) return std::nullopt;
-  if (answer.mtu == 0) answer.mtu = mtu_of(answer.interface).value_or(0);
+  if (answer.mtu == 0 && answer.interface != 0) answer.mtu = mtu_of(answer.interface).value_or(0);
   return answer;
 }
 
