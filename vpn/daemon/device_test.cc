@@ -42,8 +42,7 @@ class Host {
  public:
   // Tunnel address 10.0.0.`number`.
   Host(uint8_t number, size_t workers, io::SystemCalls& calls = io::system_calls(),
-       bool super_packets = false)
-      : number_(number) {
+       bool super_packets = false) {
     std::vector<io::TunDevice> queues;
     for (size_t index = 0; index < workers; ++index) {
       int ends[2];
@@ -130,7 +129,6 @@ class Host {
     return options;
   }
 
-  uint8_t number_;
   io::SystemRandom random_;
   Log log_{quiet(), "test"};
   io::EventLoop loop_ = *io::EventLoop::create();
