@@ -18,7 +18,7 @@ constexpr size_t kIpv6Bytes = 40;
 uint16_t checksum_of(std::initializer_list<BytesView> pieces) {
   uint32_t sum = 0;
   for (const BytesView piece : pieces) {
-    for (size_t i = 0; i < piece.size(); ++i) sum += i % 2 == 0 ? piece[i] << 8 : piece[i];
+    for (size_t i = 0; i < piece.size(); ++i) sum += uint32_t{piece[i]} << (i % 2 == 0 ? 8 : 0);
   }
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<uint16_t>(~sum);
