@@ -67,7 +67,8 @@ std::string lower(std::string text) {
 
 std::vector<Section> sections_of(const std::string& text) {
   std::vector<Section> sections;
-  for (size_t at = 0; at < text.size();) {
+  // A byte order mark before UTF-8 is no part of the first line.
+  for (size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string line = stripped(text.substr(at, std::min(text.find('#', at), end) - at));
     at = end + 1;
