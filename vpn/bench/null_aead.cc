@@ -23,14 +23,14 @@ class NullAead final : public Aead {
   void seal(const AeadKey& /*key*/, Counter /*counter*/, BytesView /*associated*/, BytesView plain,
             MutableBytes sealed) noexcept override {
     VPN_CHECK(sealed.size() == plain.size() + kTagBytes);
-    if (sealed.data() != plain.data()) std::memcpy(sealed.data(), plain.data(), plain.size());
+    if (sealed.data() != plain.data()) copy_bytes(plain, sealed);
     std::memset(sealed.data() + plain.size(), 0, kTagBytes);
   }
 
   bool open(const AeadKey& /*key*/, Counter /*counter*/, BytesView /*associated*/, BytesView sealed,
             MutableBytes plain) noexcept override {
     if (sealed.size() < kTagBytes) return false;
-    if (sealed.data() != plain.data()) std::memcpy(plain.data(), sealed.data(), plain.size());
+    if (sealed.data() != plain.data()) copy_bytes(sealed.first(plain.size()), plain);
     return true;
   }
 
