@@ -89,14 +89,16 @@ def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, 
     assert transfer_keeps_hash(pair.right, pair.left, "10.9.0.1", tmp_path)
 
 
+@pytest.mark.parametrize(("family", "inside"), [(4, "10.9.0.2"), (6, "fd09::2")])
 @pytest.mark.parametrize("kinds", [("vpn", "vpn"), ("vpn", "go"), ("go", "vpn")], ids="-".join)
-def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str]) -> None:
-    tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]))
+def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str], family: int, inside: str) -> None:
+    """M4.1: both protocols, both ways, with the same family of addresses inside and outside."""
+    tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]), family)
     tunnel.check()
     pair.right.begin("iperf3", "-s")
     wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
     for options in ("", "-R", "-u -b 20M -l 1300"):
-        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "--connect-timeout", "5000", *options.split())
+        done = pair.left.run("iperf3", "-c", inside, "-t", "1", "--connect-timeout", "5000", *options.split())
         assert "iperf Done." in done.stdout
 
 
