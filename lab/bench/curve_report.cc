@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "lab/bench/curve.h"
+#include "lab/bench/report_json.h"
 #include "lab/bench/svg.h"
 #include "vpn/traffic/statistics.h"
 
 namespace lab::bench {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr double kWidth = 760;
 constexpr double kHeight = 420;
@@ -92,19 +90,14 @@ std::string to_json(const CurveReport& report) {
   }
   const Json json = {{"schema", "lab-bench-curve/1"},
                      {"started", report.started},
-                     {"machine",
-                      {{"processor", report.machine.processor},
-                       {"cores", report.machine.cores},
-                       {"kernel", report.machine.kernel},
-                       {"memory_gb", report.machine.memory_gb},
-                       {"load_before", report.machine.load_before}}},
+                     {"machine", machine_json(report.machine)},
                      {"curve", report.curve},
                      {"title", report.title},
                      {"x", report.x_title},
                      {"unit", "Gbit/s"},
                      {"rounds", report.rounds},
                      {"lines", lines}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json);
 }
 
 std::string to_table(const CurveReport& report) {

@@ -1,12 +1,11 @@
 #include "lab/bench/report.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "lab/bench/report_json.h"
 
 namespace lab::bench {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json to_json(const Report& report, const CandidateReport& candidate) {
   Json metrics = Json::object();
@@ -64,20 +63,11 @@ std::optional<Comparison> compare(const Report& report, const CandidateReport& c
 std::string to_json(const Report& report) {
   Json candidates = Json::array();
   for (const CandidateReport& candidate : report.candidates) candidates.push_back(to_json(report, candidate));
-  const Json json = {{"schema", "lab-bench/1"},
-                     {"started", report.started},
-                     {"machine",
-                      {{"processor", report.machine.processor},
-                       {"cores", report.machine.cores},
-                       {"kernel", report.machine.kernel},
-                       {"memory_gb", report.machine.memory_gb},
-                       {"load_before", report.machine.load_before}}},
-                     {"link", report.link},
-                     {"rounds", report.rounds},
-                     {"seconds", report.seconds},
-                     {"measures", report.measures},
-                     {"candidates", candidates}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const Json json = {
+      {"schema", "lab-bench/1"},     {"started", report.started}, {"machine", machine_json(report.machine)},
+      {"link", report.link},         {"rounds", report.rounds},   {"seconds", report.seconds},
+      {"measures", report.measures}, {"candidates", candidates}};
+  return json_text(json);
 }
 
 }  // namespace lab::bench
