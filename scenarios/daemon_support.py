@@ -21,6 +21,7 @@ VPN_WIREGUARD = BUILD / "bin" / "vpn-wireguard"
 CONTROL_FOLDER = pathlib.Path("/var/run/wireguard")
 STATE_FOLDER = pathlib.Path("/var/lib/vpn")
 LOG_FOLDER = pathlib.Path("/var/log/vpn")
+JOURNAL_FOLDER = pathlib.Path("/run/vpn")
 DEADLINE = 20.0
 
 _PREFIX = f"vd{os.getpid():x}n"
@@ -206,7 +207,7 @@ class Host:
             process.wait()
         run("ip", "netns", "delete", self.name)
         for left in (*CONTROL_FOLDER.glob(f"{_PREFIX}*.sock"), *STATE_FOLDER.glob(f"{_PREFIX}*.state"),
-                     *LOG_FOLDER.glob(f"{_PREFIX}*.log")):
+                     *LOG_FOLDER.glob(f"{_PREFIX}*.log"), *JOURNAL_FOLDER.glob(f"{_PREFIX}*.journal")):
             left.unlink(missing_ok=True)
 
 

@@ -1,12 +1,14 @@
 """Bad input, and what it gets: one whole line that says file, line, key and remedy; exit 1; nothing half set up. And input that
 looks odd, and is fine."""
+import json
 import pathlib
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from daemon_support import CONTROL_FOLDER, STATE_FOLDER, VPN, Host, Pair, make_pair, missing_tools, new_key, run, unique_name, wait_until
+from daemon_support import (CONTROL_FOLDER, JOURNAL_FOLDER, STATE_FOLDER, VPN, Host, Pair, make_pair, missing_tools, new_key, run,
+                            unique_name, wait_until)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -107,7 +109,7 @@ def refuse(host: Host, path: pathlib.Path) -> str:
     assert len(lines) == 1, done.stderr
     assert picture(host) == before
     assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists() and not (STATE_FOLDER / f"{path.stem}.state").exists()
-    assert not pathlib.Path("/run/vpn").exists() or not list(pathlib.Path("/run/vpn").glob(f"*{path.stem}*"))
+    assert not list(JOURNAL_FOLDER.glob(f"*{path.stem}*"))
     return lines[0].removeprefix("vpn: ")
 
 
@@ -122,6 +124,17 @@ def test_wrong_file_gets_one_line(pair: Pair, case: str) -> None:
         assert said == f"{path}{line}"
     else:
         assert said.startswith(OTHER_LINES[case].format(path=path, name=path.stem)) and "; remedy: " in said
+
+
+def test_the_journal_of_a_namespace_that_is_gone_tells_nothing_of_the_next(pair: Pair) -> None:
+    """M5.4: the kernel gives the inode of a namespace that is gone to a new one; what was shared with a tunnel there is not ours."""
+    left_behind = JOURNAL_FOLDER / f"{unique_name()}.journal"
+    inode = int(pair.left.run("stat", "-L", "-c", "%i", "/proc/self/ns/net").stdout)
+    setting = {"kind": "sysctl", "name": "net/ipv4/conf/all/src_valid_mark", "value": "1", "former": "0", "id": 1}
+    JOURNAL_FOLDER.mkdir(exist_ok=True)
+    left_behind.write_text("".join(json.dumps(line) + "\n" for line in ({"interface": left_behind.stem, "network_namespace": inode}, setting)))
+    path = pair.left.write_config(TABLE["PostUp"][0].format(key=new_key().private, peer=new_key().public))
+    assert "exit status 4" in refuse(pair.left, path)
 
 
 def test_unknown_interface_key_lists_the_known_ones(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,7 +31,14 @@ std::string error_text(int error_number) {
   return std::generic_category().message(error_number);
 }
 
+// The kernel gives the inode of a namespace that is gone to the next one, and a journal may outlive its
+// namespace: only the cookie (Linux 5.14) is never used again.
 uint64_t network_namespace() noexcept {
+  const io::UniqueFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  if (probe.is_open() && getsockopt(probe.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0)
+    return cookie;
   struct stat status {};
   return stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
 }
