@@ -197,6 +197,10 @@ class Host:
     def wait_ping(self, address: str, deadline: float = DEADLINE) -> None:
         wait_until(lambda: self.ping(address), f"{self.name} reaches {address}", deadline)
 
+    def is_settled(self) -> bool:
+        """Whether the kernel will change nothing more by itself about `link0`, which it does some time after the command."""
+        return "state UP" in self.ip("-o", "link", "show", "link0") and "fe80::" in self.ip("-6", "route", "show", "table", "local")
+
     def interfaces(self) -> list[str]:
         return re.findall(r"^\d+: ([^:@]+)", self.ip("link"), re.MULTILINE)
 
@@ -227,12 +231,15 @@ def make_pair(folder: pathlib.Path) -> Iterator[Pair]:
             host.folder.mkdir()
             run("ip", "netns", "add", host.name)
             hosts.append(host)
+            host.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
             host.ip("link", "set", "lo", "up")
         hosts[0].ip("link", "add", "link0", "type", "veth", "peer", "name", "link0", "netns", hosts[1].name)
         for number, host in enumerate(hosts, 1):
             host.ip("address", "add", f"192.0.2.{number}/24", "dev", "link0")
             host.ip("address", "add", f"2001:db8::{number}/64", "dev", "link0", "nodad")
             host.ip("link", "set", "link0", "up")
+        for host in hosts:
+            wait_until(host.is_settled, "the link is up")
         yield Pair(hosts[0], hosts[1])
     finally:
         for host in hosts:
