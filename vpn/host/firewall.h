@@ -13,6 +13,8 @@ namespace vpn::host {
 
 class Firewall {
  public:
+  // An error, with what to leave out of a configuration, where the kernel has no nf_tables or the caller not
+  // the right to it.
   [[nodiscard]] static Result<Firewall, Error> open();
 
   // Runs all of `commands` as one transaction: on an error nothing has changed.
