@@ -19,8 +19,6 @@ class Firewall {
 
   // Runs all of `commands` as one transaction: on an error nothing has changed.
   [[nodiscard]] Result<bool, Error> run(const std::string& commands);
-  // Whether a table of this family ("inet", "arp") and name exists.
-  [[nodiscard]] bool has_table(const std::string& family, const std::string& name);
 
  private:
   struct FreeContext {

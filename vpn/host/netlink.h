@@ -36,10 +36,9 @@ class Netlink {
   // An error where the kernel has no rtnetlink. Reading needs no right, changing CAP_NET_ADMIN.
   [[nodiscard]] static Result<Netlink, Error> open();
 
-  // Links, by their index: in bytes; administratively up; removed, with its addresses and routes.
+  // Links, by their index: in bytes; administratively up.
   [[nodiscard]] Done set_mtu(unsigned interface, uint16_t mtu);
   [[nodiscard]] Done set_up(unsigned interface);
-  [[nodiscard]] Done delete_link(unsigned interface);
   [[nodiscard]] Result<uint32_t, Error> mtu_of(unsigned interface);
 
   // An address with its network, to which the kernel adds the route; and both off again.
