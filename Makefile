@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb clean
+.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ deb: ## Debian packages vpn, vpn-lab and python3-vpnlab, in build-deb/
 
 test-deb: deb ## (sudo) install, run and purge the packages in an empty Debian
 	@ci/test-deb
+
+fresh-machine: ## (sudo) the README's commands as a new user of an empty Debian types them (half an hour; see ci/fresh-machine)
+	@ci/fresh-machine
 
 clean: ## remove every build folder
 	@rm -rf build build-*

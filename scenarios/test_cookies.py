@@ -37,7 +37,8 @@ def test_a_flood_is_answered_by_less_than_it_sends(meeting: Meeting) -> None:
     assert {len(answer) for answer in answers} == {64}, "cookie replies, and nothing else"
 
 
-def test_under_load_a_cookie_opens_the_door(meeting: Meeting) -> None:
+def cookie_of_carol(meeting: Meeting) -> tuple[Initiator, bytes]:
+    """Carol, whom the node knows, and the cookie that she was sent under load."""
     carol = Keypair()
     meeting.node.add_peer(carol.public)
     initiator = Initiator(carol, meeting.public_key)
@@ -48,7 +49,11 @@ def test_under_load_a_cookie_opens_the_door(meeting: Meeting) -> None:
     (answer,) = meeting.answers()
     reply = parse(answer)
     assert isinstance(reply, CookieReply) and reply.receiver == first.sender
-    cookie = ok(initiator.open_cookie(reply, first.mac1))
+    return initiator, ok(initiator.open_cookie(reply, first.mac1))
+
+
+def test_under_load_a_cookie_opens_the_door(meeting: Meeting) -> None:
+    initiator, cookie = cookie_of_carol(meeting)
     meeting.now += 0.1
     second = ok(initiator.initiate(meeting.wall_clock(), cookie=cookie))
     assert meeting.receive(second.encode(), source="192.0.2.77:7778") == Drop.COOKIE_REQUIRED, "a cookie is of one port"
@@ -58,16 +63,7 @@ def test_under_load_a_cookie_opens_the_door(meeting: Meeting) -> None:
 
 
 def test_a_right_cookie_still_meets_the_rate_limit(meeting: Meeting) -> None:
-    carol = Keypair()
-    meeting.node.add_peer(carol.public)
-    initiator = Initiator(carol, meeting.public_key)
-    flood(meeting, 1000)
-    meeting.answers()
-    first = ok(initiator.initiate(meeting.wall_clock()))
-    meeting.receive(first.encode(), source=CAROL)
-    reply = parse(meeting.answers()[0])
-    assert isinstance(reply, CookieReply)
-    cookie = ok(initiator.open_cookie(reply, first.mac1))
+    initiator, cookie = cookie_of_carol(meeting)
     verdicts = [meeting.receive(ok(initiator.initiate(meeting.wall_clock() + number, cookie=cookie)).encode(), source=CAROL)
                 for number in range(10)]
     assert verdicts.count(Drop.RATE_LIMITED) == 5, "a burst of five, then nothing within the same instant"

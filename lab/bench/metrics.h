@@ -22,6 +22,7 @@ struct Metric {
   bool in_table = true;
 };
 
+// Every figure there is, in the order of the report. Lives as long as the program.
 [[nodiscard]] std::span<const Metric> all_metrics();
 
 // The measures: "ping", "tcp1", "tcp4", "udp64", "udp1372".

@@ -30,6 +30,7 @@ struct CandidateReport {
   std::vector<std::string> failures;                   // what could not be measured and why, each once
   bool absent = false;                                 // not installed: `failures` says what to install
 
+  // Over the rounds of one metric, named by its id, in its unit; empty where no round gave a sample.
   [[nodiscard]] std::optional<Spread> spread(std::string_view metric) const;
 };
 
@@ -42,6 +43,7 @@ struct Report {
   std::vector<std::string> measures;
   std::vector<CandidateReport> candidates;
 
+  // The candidate of this name; null where it did not take part.
   [[nodiscard]] const CandidateReport* find(std::string_view name) const;
 };
 
@@ -51,9 +53,12 @@ struct Comparison {
   std::optional<double> of_plain;         // a ratio; of a delay: what is added, in its unit
   std::optional<double> of_wireguard_go;  // a ratio
 };
+// Empty where this candidate gave no sample of the metric; a field is empty where the candidate it compares
+// with gave none.
 [[nodiscard]] std::optional<Comparison> compare(const Report& report, const CandidateReport& candidate,
                                                 const Metric& metric);
 
+// One object with a line's end, indented: every sample, and each candidate's comparisons.
 [[nodiscard]] std::string to_json(const Report& report);
 // For the terminal: a block a metric, a line a candidate.
 [[nodiscard]] std::string to_table(const Report& report);

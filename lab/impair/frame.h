@@ -24,6 +24,7 @@ struct VirtioHeader {
 };
 inline constexpr size_t kVirtioHeaderBytes = sizeof(VirtioHeader);
 static_assert(kVirtioHeaderBytes == 10);
+// Reads the kVirtioHeaderBytes at `from`, which need not be aligned.
 [[nodiscard]] VirtioHeader load_virtio_header(const uint8_t* from);
 
 // The length of the IP packet in an Ethernet frame: what an MTU is compared with. 0 where it carries no IP.

@@ -104,12 +104,6 @@ Result<void> Netlink::create_wireguard(const std::string& name) {
   return create(socket(), name, "wireguard");
 }
 
-Result<void> Netlink::remove_link(const std::string& name) {
-  auto link = find(socket(), name);
-  if (!link) return fail(link.error());
-  return check(rtnl_link_delete(socket(), link->get()), name, "removing the interface");
-}
-
 Result<void> Netlink::set_master(const std::string& name, const std::string& bridge) {
   return check(rtnl_link_enslave_ifindex(socket(), index_of(bridge), index_of(name)), name,
                "joining bridge " + bridge);

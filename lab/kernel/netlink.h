@@ -36,7 +36,6 @@ class Netlink {
   [[nodiscard]] Result<void> create_bridge(const std::string& name);
   // An interface of the kernel's own WireGuard.
   [[nodiscard]] Result<void> create_wireguard(const std::string& name);
-  [[nodiscard]] Result<void> remove_link(const std::string& name);
   [[nodiscard]] Result<void> set_master(const std::string& name, const std::string& bridge);
   [[nodiscard]] Result<void> set_up(const std::string& name, bool up);
   [[nodiscard]] Result<void> set_mtu(const std::string& name, unsigned mtu_bytes);

@@ -23,7 +23,9 @@ class UniqueFd {
 
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  // Gives the descriptor away: the caller closes it. -1 where there was none.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+  // Closes it now, if there is one.
   void reset() noexcept {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }

@@ -23,7 +23,7 @@ class ByteReader {
     return taken;
   }
 
-  // The next number, little-endian or big-endian; nothing, and nothing taken, where fewer bytes are left.
+  // The next number, little-endian; nothing, and nothing consumed, where fewer bytes are left.
   template <std::unsigned_integral T>
   [[nodiscard]] std::optional<T> take_le() noexcept {
     const auto bytes = take(sizeof(T));
@@ -31,6 +31,7 @@ class ByteReader {
     return load_le<T>(bytes->data());
   }
 
+  // The same, big-endian: the most significant byte comes first.
   template <std::unsigned_integral T>
   [[nodiscard]] std::optional<T> take_be() noexcept {
     const auto bytes = take(sizeof(T));

@@ -36,9 +36,12 @@ struct BenchFigures {
   std::vector<PathFigures> tunnels;
 };
 
+// Of an inner packet: what a tunnel over Ethernet carries.
 inline constexpr unsigned kBenchPacketBytes = 1420;
 
+// Tables for the terminal, of what was measured alone: without `plain` there is none of the two hosts.
 [[nodiscard]] std::string bench_text(const BenchFigures& figures);
+// One object with a line's end, indented; keys of what was not measured are left out.
 [[nodiscard]] std::string bench_json(const BenchFigures& figures);
 
 // A path's figures on their way from the process that measured them.

@@ -66,8 +66,7 @@ TEST(Show, LetsNoTerminalCodeThrough) {
   EXPECT_THAT(show_text("wg0", report, kExampleTime), Not(HasSubstr("\x1b")));
 }
 
-TEST(Show, JsonIsWhole) {
-  EXPECT_EQ(show_json({{"wg0", example_report()}}), R"({
+constexpr char kExampleJson[] = R"({
   "interfaces": [
     {
       "name": "wg0",
@@ -147,7 +146,10 @@ TEST(Show, JsonIsWhole) {
     }
   ]
 }
-)");
+)";
+
+TEST(Show, JsonIsWhole) {
+  EXPECT_EQ(show_json({{"wg0", example_report()}}), kExampleJson);
 }
 
 TEST(Show, JsonSurvivesANameThatIsNoUtf8) {

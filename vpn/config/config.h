@@ -105,6 +105,7 @@ struct Config {
   InterfaceConfig interface;
   std::vector<PeerConfig> peers;
 
+  // The peer of this key, owned by the configuration; null where there is none.
   [[nodiscard]] const PeerConfig* find_peer(const PublicKey& key) const noexcept {
     for (const PeerConfig& peer : peers) {
       if (peer.public_key == key) return &peer;

@@ -52,8 +52,7 @@ std::string_view event_name(EventKind kind) noexcept {
   return "unknown";
 }
 
-// ── Impl: configuration
-// ────────────────────────────────────────────────────────────────────────────────────────────
+// ── Impl: configuration ──
 
 Node::Impl::Impl(crypto::AeadSet aeads, crypto::RandomSource& random, const NodeOptions& options, Now)
     : aeads_(std::move(aeads)),
@@ -147,8 +146,7 @@ Peer* Node::Impl::find(PeerId id) noexcept {
   return found == peers_.end() ? nullptr : found->second.get();
 }
 
-// ── Impl: time
-// ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Impl: time ──
 
 void Node::Impl::handle_timeout(Now now) {
   while (TimerQueue::Entry* entry = timer_queue_.top()) {
@@ -217,8 +215,7 @@ void Node::Impl::erase_keys(Peer& peer, Now now) {
   if (held_keys) emit(EventKind::kSessionExpired, peer, now);
 }
 
-// ── Impl: shared
-// ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Impl: shared ──
 
 SessionIndex Node::Impl::make_index() {
   std::array<uint8_t, sizeof(uint32_t)> bytes;
@@ -298,8 +295,7 @@ void Node::Impl::enqueue(const Endpoint& to, uint8_t tos, std::optional<PeerId> 
   copy_bytes(datagram, message.bytes);
 }
 
-// ── Node
-// ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Node ──
 
 Node::Node(crypto::AeadSet aeads, crypto::RandomSource& random, const NodeOptions& options, Now now)
     : impl_(std::make_unique<Impl>(std::move(aeads), random, options, now)) {}

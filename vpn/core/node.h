@@ -168,14 +168,16 @@ class Node {
   // node's use.
   void share(DataLock& lock, crypto::AeadSet handshake_aeads);
 
-  // ── Configuration
-  // ────────────────────────────────────────────────────────────────────────────────────────────── Sets (and
-  // clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes in
-  // progress are dropped; a peer whose key equals the new own key is removed.
+  // ── Configuration ──
+
+  // Sets (and clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes
+  // in progress are dropped; a peer whose key equals the new own key is removed.
   void set_private_key(std::optional<Secret<32>> private_key, Now now);
   [[nodiscard]] const std::optional<Secret<32>>& private_key() const noexcept;
   [[nodiscard]] std::optional<PublicKey> public_key() const noexcept;
 
+  // Adds a peer without endpoint, preshared key or allowed-IPs. Fails where the key is the node's own or
+  // another peer's, or options.max_peers are there already. Ids are not used again.
   [[nodiscard]] Result<PeerId, NodeError> add_peer(const PublicKey& key, crypto::Suite suite, Now now);
   // Removes the peer with its sessions, timers, staged packets and allowed-IPs. Unknown ids are ignored.
   void remove_peer(PeerId peer) noexcept;
@@ -206,16 +208,16 @@ class Node {
   void clear_allowed(PeerId peer) noexcept;
   void set_mtu(uint16_t mtu) noexcept;
 
-  // ── Time
-  // ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Time ──
+
   // When handle_timeout() is due next; empty when no timer runs.
   [[nodiscard]] std::optional<Instant> poll_timeout() const noexcept;
   void handle_timeout(Now now);
 
-  // ── Packets, one at a time
-  // ───────────────────────────────────────────────────────────────────────────────────── Takes one UDP
-  // payload, 0 … 65,507 bytes, decrypting it where it lies. `ecn` is the outer ECN field (2 bits), combined
-  // into the inner header per RFC 6040.
+  // ── Packets, one at a time ──
+
+  // Takes one UDP payload, 0 … 65,507 bytes, decrypting it where it lies. `ecn` is the outer ECN field (2
+  // bits), combined into the inner header per RFC 6040.
   [[nodiscard]] Result<Delivery, Drop> receive_datagram(const Endpoint& from, uint8_t ecn,
                                                         MutableBytes datagram, Now now);
   // Takes one inner IP packet for the peer whose allowed-IPs cover its destination, and seals it into `out`,
@@ -235,17 +237,19 @@ class Node {
   // carries it is handed out by poll_transmit(). The newest 4096 wait.
   [[nodiscard]] std::optional<EphemeralKey> poll_ephemeral_key();
 
-  // ── Packets, many at a time
-  // ──────────────────────────────────────────────────────────────────────────────────── Reserves counters
-  // for `count` inner packets to one destination, whose datagrams have `datagram_bytes` together, and does
-  // what sending them means to timers, volume limits and the peer's byte count. Empty, and nothing reserved,
-  // when they may not be sent at once: hand them to send_packet() one by one, which stages them in order.
+  // ── Packets, many at a time ──
+
+  // What reserve_outbound() hands out: everything that sealing and sending a batch takes.
   struct SealReservation {
     std::shared_ptr<const Session> session;  // session->seal() may be used on any thread
     Counter first_counter = 0;
     Endpoint to;
     PeerId peer;
   };
+  // Reserves counters for `count` inner packets to one destination, whose datagrams have `datagram_bytes`
+  // together, and does what sending them means to timers, volume limits and the peer's byte count. Empty, and
+  // nothing reserved, when they may not be sent at once: hand them to send_packet() one by one, which stages
+  // them in order. A drop (no route, no endpoint) is counted once, whatever `count` is.
   [[nodiscard]] Result<std::optional<SealReservation>, Drop> reserve_outbound(const IpAddress& destination,
                                                                               size_t count,
                                                                               size_t datagram_bytes, Now now);
@@ -257,8 +261,9 @@ class Node {
                                                       const Endpoint& from, uint8_t ecn, MutableBytes plain,
                                                       size_t datagram_bytes, Now now);
 
-  // ── Reading
-  // ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Reading ──
+
+  // What the peer is doing, with ages as of `now`; empty for an unknown id.
   [[nodiscard]] std::optional<PeerStatus> status(PeerId peer, Instant now) const;
   [[nodiscard]] const DropCounters& drops() const noexcept;
   void count_drop(Drop drop) noexcept;  // for drops a worker decides, such as kDataAuth

@@ -19,6 +19,7 @@ uint8_t outer_tos(uint8_t inner_ecn) noexcept {
 
 Result<Delivery, Drop> Node::Impl::receive_datagram(const Endpoint& from, uint8_t ecn, MutableBytes datagram,
                                                     Now now) {
+  static_assert(wire::kFourMessages);
   const auto message = wire::parse(datagram);
   if (!message)
     return fail(message.error() == wire::ParseError::kBadLength ? Drop::kBadLength : Drop::kUnknownType);

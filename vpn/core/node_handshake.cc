@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "vpn/base/check.h"
 #include "vpn/core/node_impl.h"
 #include "vpn/crypto/x25519.h"
 #include "vpn/noise/cookie.h"
@@ -131,11 +132,9 @@ Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& messag
   install_session(session->local_index(), session);
   SessionSlots& slots = peer.sessions;
   drop_session(slots.previous);
-  if (slots.next && now.monotonic - slots.next->created() < kRekeyTimeout) {
-    // Both ends initiated at once. Until our response reaches the peer it goes on sending on `current`, and
-    // then on `next`: both must be there to receive.
-    slots.previous = std::move(slots.current);
-  } else if (slots.next) {
+  // With a young `next` both ends initiated at once. Until our response reaches the peer it goes on sending
+  // on `current`, and then on `next`: both must be there to receive.
+  if (slots.next && now.monotonic - slots.next->created() >= kRekeyTimeout) {
     slots.previous = std::move(slots.next);
     slots.next.reset();
     drop_session(slots.current);
@@ -178,6 +177,7 @@ Result<Delivery, Drop> Node::Impl::receive_cookie_reply(const wire::CookieReply&
 void Node::Impl::send_cookie_reply(const wire::Message& message, const Endpoint& from, Now now) {
   const auto* initiation = std::get_if<wire::Initiation>(&message);
   const auto* response = std::get_if<wire::Response>(&message);
+  VPN_CHECK(initiation != nullptr || response != nullptr);
   std::array<uint8_t, crypto::kXNonceBytes> nonce;
   random_->fill(nonce);
   std::array<uint8_t, wire::kCookieReplyBytes> reply;

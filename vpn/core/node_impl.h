@@ -19,6 +19,8 @@
 
 namespace vpn::core {
 
+// What Node is made of, for the three files that share it. Where Node has a function of the same name, that
+// one says what it means; here ids are peers already, and drops are not counted yet.
 class Node::Impl {
  public:
   Impl(crypto::AeadSet aeads, crypto::RandomSource& random, const NodeOptions& options, Now now);
@@ -39,6 +41,7 @@ class Node::Impl {
   void refresh_path(Peer& peer, Now now);
   void reconnect(Peer& peer, Now now);
 
+  // ── Datagrams, by their first byte: node_data.cc ──
   Result<Delivery, Drop> receive_datagram(const Endpoint& from, uint8_t ecn, MutableBytes datagram, Now now);
 
   // ── Handshake messages: node_handshake.cc ──

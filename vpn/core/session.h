@@ -44,9 +44,10 @@ class Session {
   [[nodiscard]] const crypto::AeadKey& send_key() const noexcept { return *keys_.send; }
   [[nodiscard]] const crypto::AeadKey& receive_key() const noexcept { return *keys_.receive; }
 
-  // ── For the owner of the Node
-  // ────────────────────────────────────────────────────────────────────────────────── Whether a message may
-  // be sent on it now: young enough, counters left, and not barred by a change of our key.
+  // ── For the owner of the Node ──
+
+  // Whether a message may be sent on it now: young enough, counters left, and not barred by a change of our
+  // key.
   [[nodiscard]] bool may_send(Instant now) const noexcept;
   [[nodiscard]] bool may_receive(Instant now) const noexcept;
   // Takes `count` counters; the first is returned. may_send() has been asked. Empty when not that many are

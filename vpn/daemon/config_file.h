@@ -19,6 +19,7 @@ struct ConfigFile {
   config::Config config;
   bool readable_by_others = false;  // it holds private keys, so that deserves a warning
 };
+// Reads and parses a file. The error names the file, and the line and key where one is wrong.
 [[nodiscard]] Result<ConfigFile, Error> read_config(const std::string& path);
 // Puts the configuration in the file's place at once, or makes the file, mode 0600; waits for whoever edits
 // it (FileLock). A symbolic link stays one, and owner and mode stay.

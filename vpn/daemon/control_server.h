@@ -15,6 +15,7 @@
 namespace vpn::daemon {
 
 inline constexpr char kControlFolder[] = "/var/run/wireguard";
+// "/var/run/wireguard/wg0.sock", where wg(8) looks too.
 [[nodiscard]] std::string control_path(const std::string& interface);
 
 class ControlServer {

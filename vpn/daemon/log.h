@@ -41,6 +41,8 @@ class Log {
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
+  // From now on nothing goes to stderr, which whoever started the daemon takes back; only a background log
+  // cares.
   void let_go_of_terminal() noexcept;
   // Hands a log file to the user that the daemon becomes, who is to be able to begin it anew.
   void give_to(unsigned user, unsigned group) noexcept;

@@ -13,6 +13,7 @@ struct UserIds {
   unsigned user = 0;
   unsigned group = 0;
 };
+// The ids of a user of this host, with its primary group. The error names the key User.
 [[nodiscard]] Result<UserIds, Error> find_user(const std::string& name);
 
 // No core dumps and no debugger of the same user: both would show keys.

@@ -28,6 +28,7 @@ class BackgroundResolver {
   BackgroundResolver(const BackgroundResolver&) = delete;
   BackgroundResolver& operator=(const BackgroundResolver&) = delete;
 
+  // Queues the questions behind those that wait; each gets one answer. Never waits for a resolver.
   void ask(std::vector<config::EndpointName> endpoints);
   // Readable when answers are there.
   [[nodiscard]] int fd() const noexcept { return event_.get(); }
@@ -35,6 +36,7 @@ class BackgroundResolver {
     config::EndpointName endpoint;
     Result<std::vector<UdpAddress>, Error> addresses;
   };
+  // What was answered since the last call, in the order asked; fd() is then no longer readable.
   [[nodiscard]] std::vector<Answer> take_answers();
 
  private:

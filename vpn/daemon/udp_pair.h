@@ -19,12 +19,16 @@ class UdpPair {
     bool offload = true;
     io::SystemCalls* calls = &io::system_calls();
   };
+  // Opens both, or one where the host has no other family. An error when the port is taken in either, or no
+  // port was found that is free in both.
   [[nodiscard]] static Result<UdpPair, Error> open(const Options& options);
   // `count` pairs on one port; each remote address and port is always heard by the same of them. The port is
   // an error when anybody else has it, another such group too.
   [[nodiscard]] static Result<std::vector<UdpPair>, Error> open_group(const Options& options, size_t count);
 
+  // The port of both, in host order, never 0.
   [[nodiscard]] uint16_t port() const noexcept;
+  // Marks what both send from now on (SO_MARK); 0 marks nothing. Takes CAP_NET_ADMIN.
   [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;
   // Null where the host does not have the family.
   [[nodiscard]] io::UdpSocket* of(IpFamily family) noexcept;
@@ -34,6 +38,7 @@ class UdpPair {
   [[nodiscard]] uint64_t receive_overflows() const noexcept;
   [[nodiscard]] std::string offload_text() const;  // "gso gro", "off"
 
+  // Calls visit(io::UdpSocket&) for each there is, IPv4 first.
   template <typename Visitor>
   void for_each(Visitor&& visit) {
     if (ipv4_) visit(*ipv4_);

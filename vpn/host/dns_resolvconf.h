@@ -9,8 +9,12 @@
 
 namespace vpn::host {
 
+// Whether one is in the PATH.
 [[nodiscard]] bool has_resolvconf();
+// Makes these the name servers and search domains, before all others, under the interface's name. Waits for
+// the program; an error where it cannot be run or fails.
 [[nodiscard]] Result<bool, Error> add_to_resolvconf(const std::string& interface, const SetDns& dns);
+// Takes back what was added under that name; what is not there is no error.
 [[nodiscard]] Result<bool, Error> remove_from_resolvconf(const std::string& interface);
 
 }  // namespace vpn::host

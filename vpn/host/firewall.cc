@@ -30,10 +30,4 @@ Result<bool, Error> Firewall::run(const std::string& commands) {
                     "the kernel must have nf_tables with fib, ct, masquerade and socket matches"});
 }
 
-bool Firewall::has_table(const std::string& family, const std::string& name) {
-  if (nft_run_cmd_from_buffer(context_.get(), "list tables") != 0) return false;
-  const std::string tables = std::string("\n") + nft_ctx_get_output_buffer(context_.get());
-  return tables.find("\ntable " + family + " " + name + "\n") != std::string::npos;
-}
-
 }  // namespace vpn::host

@@ -13,12 +13,12 @@ namespace vpn::host {
 
 class Firewall {
  public:
+  // An error, with what to leave out of a configuration, where the kernel has no nf_tables or the caller not
+  // the right to it.
   [[nodiscard]] static Result<Firewall, Error> open();
 
   // Runs all of `commands` as one transaction: on an error nothing has changed.
   [[nodiscard]] Result<bool, Error> run(const std::string& commands);
-  // Whether a table of this family ("inet", "arp") and name exists.
-  [[nodiscard]] bool has_table(const std::string& family, const std::string& name);
 
  private:
   struct FreeContext {

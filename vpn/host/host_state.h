@@ -42,6 +42,7 @@ class HostState {
   // not be undone is returned, and stays in the journal; with all undone the journal goes too.
   std::vector<Error> undo_all(KillSwitchAtEnd kill_switch = KillSwitchAtEnd::kLift);
 
+  // What stands now by our doing, oldest first, also what was so already.
   [[nodiscard]] HostPlan applied() const;
   // What was left as it is because somebody else has changed it meanwhile; each once.
   [[nodiscard]] std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
@@ -78,12 +79,12 @@ class HostState {
   std::vector<std::string> notes_;
 };
 
-// Undoes what a daemon that is gone has left of an interface; an error when one is running after `patience`.
 struct CleanupReport {
   size_t undone_count = 0;
-  std::vector<std::string> notes;
-  std::vector<Error> failures;
+  std::vector<std::string> notes;  // see HostState::take_notes
+  std::vector<Error> failures;     // what could not be undone, and stays in the journal
 };
+// Undoes what a daemon that is gone has left of an interface; an error when one is running after `patience`.
 [[nodiscard]] Result<CleanupReport, Error> clean_up(const std::string& interface,
                                                     std::chrono::milliseconds patience = {});
 // Whether a running daemon has this interface's journal.

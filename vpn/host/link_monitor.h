@@ -21,6 +21,8 @@ class LinkMonitor {
     std::function<void()> on_removed;
     std::function<void()> on_network;  // a link, an address, a route or a rule of the rest of the host
   };
+  // Hears of the namespace the caller is in, from now on; `interface` is an index. All handlers must be
+  // callable; hear() calls them.
   [[nodiscard]] static Result<std::unique_ptr<LinkMonitor>, Error> open(unsigned interface,
                                                                         Handlers handlers);
   ~LinkMonitor();

@@ -218,11 +218,6 @@ Done Netlink::set_up(unsigned interface) {
   return done(rtnl_link_change(socket_.get(), link.get(), change.get(), 0), "bring the interface up", 0);
 }
 
-Done Netlink::delete_link(unsigned interface) {
-  return done(rtnl_link_delete(socket_.get(), link_of(interface).get()), "delete the interface",
-              NLE_OBJ_NOTFOUND);
-}
-
 Result<uint32_t, Error> Netlink::mtu_of(unsigned interface) {
   rtnl_link* found = nullptr;
   const int result = rtnl_link_get_kernel(socket_.get(), static_cast<int>(interface), nullptr, &found);

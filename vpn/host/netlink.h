@@ -33,13 +33,15 @@ struct Route {
 
 class Netlink {
  public:
+  // An error where the kernel has no rtnetlink. Reading needs no right, changing CAP_NET_ADMIN.
   [[nodiscard]] static Result<Netlink, Error> open();
 
+  // Links, by their index: in bytes; administratively up.
   [[nodiscard]] Done set_mtu(unsigned interface, uint16_t mtu);
   [[nodiscard]] Done set_up(unsigned interface);
-  [[nodiscard]] Done delete_link(unsigned interface);
   [[nodiscard]] Result<uint32_t, Error> mtu_of(unsigned interface);
 
+  // An address with its network, to which the kernel adds the route; and both off again.
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
   // A route into the interface; or, by another kind, one of no interface. `replaces`: one to the same

@@ -85,6 +85,8 @@ class UdpSocket {
   [[nodiscard]] uint16_t port() const noexcept { return options_.port; }
   [[nodiscard]] bool segments() const noexcept { return segments_; }
   [[nodiscard]] bool coalesces() const noexcept { return coalesces_; }
+  // Marks what is sent from now on (SO_MARK), for rules and firewalls of this host; 0 marks nothing. Takes
+  // CAP_NET_ADMIN.
   [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;
   // Lets further sockets (reuse_port) of this user have the same port. The kernel then gives each remote
   // address and port to one of them, always the same.

@@ -104,6 +104,9 @@ struct TransportKeys {
     const crypto::AeadSet& aeads, const ResponderState& state, const RemoteIdentity& remote,
     Secret<32> ephemeral, SessionIndex local_index, std::span<uint8_t, wire::kResponseBytes> out) noexcept;
 
+// Finishes what `state` began, with the responder's message (whitepaper 5.4.3): proves that it holds the
+// static key of `remote` and the same preshared key. On an error the state serves for another response; after
+// a success it must be forgotten.
 [[nodiscard]] Result<TransportKeys, HandshakeError> consume_response(const crypto::AeadSet& aeads,
                                                                      const InitiatorState& state,
                                                                      const LocalIdentity& local,

@@ -28,6 +28,7 @@ struct End {
 [[nodiscard]] Result<io::UniqueFd, Error> open_bound(const End& end, int type, uint16_t port,
                                                      UdpAddress& bound);
 
+// With all its digits: 1.5 s is 1.5.
 [[nodiscard]] inline double to_seconds(SteadyClock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }

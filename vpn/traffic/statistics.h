@@ -16,6 +16,7 @@ struct Spread {
   double lowest = 0;
   double highest = 0;
 };
+// In the samples' unit, in any order; empty without samples.
 [[nodiscard]] std::optional<Spread> spread_of(const std::vector<double>& samples);
 
 // `of` as a multiple of `base`; empty where either was not measured, or the base is 0.

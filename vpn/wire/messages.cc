@@ -48,6 +48,7 @@ Result<Message, ParseError> parse(BytesView datagram) noexcept {
 }
 
 size_t encoded_bytes(const Message& message) noexcept {
+  static_assert(kFourMessages);
   if (std::holds_alternative<Initiation>(message)) return kInitiationBytes;
   if (std::holds_alternative<Response>(message)) return kResponseBytes;
   if (std::holds_alternative<CookieReply>(message)) return kCookieReplyBytes;
@@ -95,6 +96,7 @@ void encode(const Data& message, MutableBytes out) noexcept {
 }
 
 void encode(const Message& message, MutableBytes out) noexcept {
+  static_assert(kFourMessages);
   VPN_CHECK(out.size() == encoded_bytes(message));
   if (const auto* initiation = std::get_if<Initiation>(&message)) {
     encode(*initiation, out.first<kInitiationBytes>());

@@ -64,6 +64,9 @@ struct Data {
 };
 
 using Message = std::variant<Initiation, Response, CookieReply, Data>;
+// Where each kind is told apart from the others asserts this, so that the compiler names the places that a
+// new one takes.
+inline constexpr bool kFourMessages = std::variant_size_v<Message> == 4;
 
 enum class ParseError : uint8_t {
   kUnknownType,  // the first four bytes are no message type, or are not there
