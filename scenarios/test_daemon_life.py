@@ -51,6 +51,21 @@ def test_removal_of_the_interface_ends_it(pair: Pair) -> None:
     assert not daemon.socket_path.exists()
 
 
+def test_the_interface_may_move_to_another_namespace(tunnel: Tunnel) -> None:
+    """The packets are the other namespace's, the sockets stay where they are; removed there, it ends the daemon too."""
+    left, other = tunnel.left, unique_name()
+    run("ip", "netns", "add", other)
+    try:
+        left.host.ip("link", "set", left.interface, "netns", other)
+        run("ip", "-n", other, "address", "add", "10.9.0.1/24", "dev", left.interface)
+        run("ip", "-n", other, "link", "set", left.interface, "up")
+        run("ip", "netns", "exec", other, "ping", "-c", "1", "-W", "10", "10.9.0.2")
+        run("ip", "-n", other, "link", "delete", left.interface)
+        assert left.wait_end() == 0
+    finally:
+        run("ip", "netns", "delete", other)
+
+
 def test_removal_of_the_socket_file_ends_it(pair: Pair) -> None:
     daemon = pair.left.start_vpn()
     daemon.socket_path.unlink()
@@ -119,6 +134,17 @@ def test_save_config(pair: Pair) -> None:
     saved = path.read_text()
     assert f"PublicKey = {peer}" in saved and "AllowedIPs = 10.9.0.2/32" in saved and "Address = 10.9.0.1/24" in saved
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_save_config_keeps_what_was_set(pair: Pair) -> None:
+    peer, named = new_key().public, new_key().public
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nSaveConfig = true\n[Peer]\nPublicKey = {peer}\n"
+                                  f"Endpoint = 192.0.2.2:1\n[Peer]\nPublicKey = {named}\nEndpoint = localhost:2\n")
+    daemon = pair.left.start_vpn_file(path)
+    daemon.wg("set", "fwmark", "0x77", "peer", peer, "endpoint", "192.0.2.2:9", "peer", named, "endpoint", "192.0.2.2:8")
+    assert daemon.stop() == 0
+    saved = path.read_text()
+    assert "Endpoint = 192.0.2.2:9" in saved and "Endpoint = localhost:2" in saved and "FwMark = " in saved
 
 
 # ── What it keeps to itself ──

@@ -1,6 +1,8 @@
 #include "vpn/config/device_change.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <unordered_map>
 
 namespace vpn::config {
@@ -30,6 +32,25 @@ std::vector<AllowedIpChange> allowed_changes(const std::vector<IpPrefix>& before
   return changes;
 }
 
+// Of peers that have the same network the last one gets it, as when they are set one after the other.
+using Owners = std::map<IpPrefix, PublicKey>;
+
+Owners owners_of(const Config& config) {
+  Owners owners;
+  for (const PeerConfig& peer : config.peers) {
+    for (const IpPrefix& prefix : peer.allowed_ips) owners[prefix] = peer.public_key;
+  }
+  return owners;
+}
+
+std::vector<IpPrefix> owned_by(const PeerConfig& peer, const Owners& owners) {
+  std::vector<IpPrefix> owned;
+  std::copy_if(peer.allowed_ips.begin(), peer.allowed_ips.end(), std::back_inserter(owned),
+               [&](const IpPrefix& prefix) { return owners.at(prefix) == peer.public_key; });
+  return owned;
+}
+
+// All but the networks.
 PeerChange peer_change(const PeerConfig& before, const PeerConfig& after, const ResolvedEndpoints& resolved) {
   PeerChange change(after.public_key);
   set_if_different(key_or_zeros(before.preshared_key), key_or_zeros(after.preshared_key),
@@ -38,7 +59,6 @@ PeerChange peer_change(const PeerConfig& before, const PeerConfig& after, const 
   set_if_different(before.cipher, after.cipher, change.cipher);
   set_if_different(before.rekey_after_bytes, after.rekey_after_bytes, change.rekey_after_bytes);
   set_if_different(before.rekey_after_time, after.rekey_after_time, change.rekey_after_time);
-  change.allowed_ips = allowed_changes(before.allowed_ips, after.allowed_ips);
   const bool same_endpoint = !before.endpoints.empty() && !after.endpoints.empty() &&
                              before.endpoints.front() == after.endpoints.front();
   if (!after.endpoints.empty() && !same_endpoint) {
@@ -85,6 +105,8 @@ DeviceChange change_between(const Config& running, const Config& wanted, const R
   set_if_different(running.interface.fwmark, wanted.interface.fwmark, change.fwmark);
   const PeersByKey before = peers_by_key(running);
   const PeersByKey after = peers_by_key(wanted);
+  const Owners owners_before = owners_of(running);
+  const Owners owners_after = owners_of(wanted);
   for (const PeerConfig& peer : running.peers) {
     if (after.count(peer.public_key) == 0) change.peers.emplace_back(peer.public_key).remove = true;
   }
@@ -92,7 +114,9 @@ DeviceChange change_between(const Config& running, const Config& wanted, const R
     const auto known = before.find(peer.public_key);
     PeerConfig absent;
     absent.public_key = peer.public_key;
-    PeerChange one = peer_change(known != before.end() ? *known->second : absent, peer, resolved);
+    const PeerConfig& earlier = known != before.end() ? *known->second : absent;
+    PeerChange one = peer_change(earlier, peer, resolved);
+    one.allowed_ips = allowed_changes(owned_by(earlier, owners_before), owned_by(peer, owners_after));
     if (known == before.end() || one != PeerChange(peer.public_key)) change.peers.push_back(std::move(one));
   }
   return change;

@@ -73,6 +73,26 @@ TEST(ChangeBetween, SetsAnEndpointOnlyWhereTheFileSaysAnother) {
   EXPECT_EQ(change.peers[0].endpoint, *UdpAddress::parse("192.0.2.2:2"));
 }
 
+TEST(ChangeBetween, ANetworkOfTwoPeersIsTheLastOnesAndGoesBackToTheOther) {
+  const IpPrefix shared = *IpPrefix::parse("10.0.0.1/32");
+  Config both = base_config();
+  both.peers[1].allowed_ips.push_back(shared);
+  const DeviceChange taken = change_between(base_config(), both, kResolved);
+  ASSERT_EQ(taken.peers.size(), 2u);
+  EXPECT_EQ(taken.peers[0].allowed_ips, (std::vector<AllowedIpChange>{{shared, true}}));
+  EXPECT_EQ(taken.peers[1].allowed_ips, (std::vector<AllowedIpChange>{{shared, false}}));
+  const DeviceChange given_back = change_between(both, base_config(), kResolved);
+  ASSERT_EQ(given_back.peers.size(), 2u);
+  EXPECT_EQ(given_back.peers[0].public_key, key_of(1)) << "its own lines are what they were";
+  EXPECT_EQ(given_back.peers[0].allowed_ips, (std::vector<AllowedIpChange>{{shared, false}}));
+  EXPECT_EQ(given_back.peers[1].allowed_ips, (std::vector<AllowedIpChange>{{shared, true}}));
+  Config without = both;
+  without.peers.erase(without.peers.begin() + 1);
+  EXPECT_EQ(change_between(both, without, kResolved).peers.back().allowed_ips,
+            (std::vector<AllowedIpChange>{{shared, false}}))
+      << "the other was removed";
+}
+
 TEST(ChangeBetween, APresharedKeyTakenOutIsZeros) {
   Config running = base_config();
   running.peers[0].preshared_key = Secret<32>(key_of(9).bytes);

@@ -1,5 +1,6 @@
 #include "vpn/daemon/control_server.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -41,6 +42,10 @@ bool somebody_answers(const sockaddr_un& address) noexcept {
 void wipe_text(std::string& text) noexcept {
   sodium_memzero(text.data(), text.size());
   text.clear();
+}
+
+io::UniqueFd open_spare() noexcept {
+  return io::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 bool is_operation(std::string_view line) noexcept {
@@ -94,7 +99,8 @@ ControlServer::ControlServer(io::EventLoop& loop, Options options, io::UniqueFd 
       options_(std::move(options)),
       path_(control_path(options_.interface)),
       listener_(std::move(listener)),
-      watcher_(std::move(watcher)) {
+      watcher_(std::move(watcher)),
+      spare_(open_spare()) {
   struct stat file {};
   if (stat(path_.c_str(), &file) == 0) {
     device_ = file.st_dev;
@@ -129,9 +135,25 @@ void ControlServer::check_file() {
   if (!file_is_ours() && options_.on_removed) std::exchange(options_.on_removed, {})();
 }
 
+io::UniqueFd ControlServer::accept_next() noexcept {
+  const auto accept_one = [this] {
+    return io::UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  };
+  io::UniqueFd accepted = accept_one();
+  // Left where they are they would wake us without end, and wait without end themselves.
+  while (!accepted.is_open() && (errno == EMFILE || errno == ENFILE) && spare_.is_open()) {
+    spare_.reset();
+    const bool refused = accept_one().is_open();
+    spare_ = open_spare();
+    if (!refused) break;
+    accepted = accept_one();
+  }
+  return accepted;
+}
+
 void ControlServer::accept_all() {
   while (true) {
-    io::UniqueFd accepted(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    io::UniqueFd accepted = accept_next();
     if (!accepted.is_open()) return;
     if (connections_.size() >= kMostConnections) continue;  // closes it
     const int fd = accepted.get();
@@ -153,7 +175,7 @@ void ControlServer::serve(int fd) {
   if (connection.output.empty()) {
     std::array<char, 65536> bytes;
     const ssize_t got = recv(fd, bytes.data(), bytes.size(), 0);
-    if (got == 0 || (got < 0 && errno != EAGAIN)) return close_connection(fd);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return close_connection(fd);
     if (got > 0) connection.input.append(bytes.data(), static_cast<size_t>(got));
     sodium_memzero(bytes.data(), bytes.size());
   }
@@ -201,19 +223,15 @@ void ControlServer::answer_requests(Connection& connection) {
 }
 
 bool ControlServer::write_some(Connection& connection) {
-  size_t written = 0;
-  while (written < connection.output.size()) {
-    const ssize_t put = send(connection.fd.get(), connection.output.data() + written,
-                             connection.output.size() - written, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (put < 0 && errno == EAGAIN) break;
-    if (put < 0) return false;
-    written += static_cast<size_t>(put);
+  while (connection.written < connection.output.size()) {
+    const ssize_t put = send(connection.fd.get(), connection.output.data() + connection.written,
+                             connection.output.size() - connection.written, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (put < 0 && errno == EAGAIN) return true;
+    if (put < 0 && errno != EINTR) return false;
+    if (put > 0) connection.written += static_cast<size_t>(put);
   }
-  if (written == connection.output.size()) {
-    wipe_text(connection.output);
-  } else {
-    connection.output.erase(0, written);
-  }
+  wipe_text(connection.output);
+  connection.written = 0;
   return true;
 }
 

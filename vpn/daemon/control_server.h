@@ -48,15 +48,18 @@ class ControlServer {
     std::string input;
     size_t searched = 0;  // of the input, for the end of a request
     std::string output;
+    size_t written = 0;    // of the output
     bool closing = false;  // after the output is written
   };
   ControlServer(io::EventLoop& loop, Options options, io::UniqueFd listener, io::UniqueFd watcher);
 
   void accept_all();
+  // The next who waits, closed where there is no descriptor for them.
+  [[nodiscard]] io::UniqueFd accept_next() noexcept;
   void serve(int fd);
   void answer_requests(Connection& connection);
   // False: the connection is broken.
-  [[nodiscard]] bool write_some(Connection& connection);
+  [[nodiscard]] static bool write_some(Connection& connection);
   void close_connection(int fd);
   void check_file();
   [[nodiscard]] bool file_is_ours() const noexcept;
@@ -66,6 +69,7 @@ class ControlServer {
   std::string path_;
   io::UniqueFd listener_;
   io::UniqueFd watcher_;  // inotify on the folder
+  io::UniqueFd spare_;    // a descriptor to have when there are no more
   uint64_t device_ = 0, inode_ = 0;
   std::map<int, Connection> connections_;
 };

@@ -193,6 +193,8 @@ Result<bool, Error> Daemon::watch_network() {
   host::LinkMonitor::Handlers handlers;
   handlers.on_mtu = [this](uint16_t mtu) { device_->set_mtu(mtu); };
   handlers.on_removed = [this] {
+    // The kernel says the same of one that is moved; its packets go on, and so do our sockets where we are.
+    if (device_->interface_is_there()) return log_.info("the interface is in another network namespace now");
     interface_gone_ = true;
     stop("the interface was removed");
   };
@@ -457,6 +459,8 @@ void Daemon::save_config() {
   const config::DeviceReport report = device_->report();
   saved.interface.private_key = report.private_key;
   saved.interface.listen_port = report.listen_port;
+  // The mark of a full tunnel is chosen anew at each start.
+  if (report.fwmark != host_->mark_for(config_)) saved.interface.fwmark = report.fwmark;
   saved.peers.clear();
   for (const config::PeerReport& peer : report.peers) {
     config::PeerConfig& one = saved.peers.emplace_back();
@@ -465,7 +469,13 @@ void Daemon::save_config() {
     one.preshared_key = peer.preshared_key.is_zero() ? std::nullopt : std::optional(peer.preshared_key);
     one.allowed_ips = peer.allowed_ips;
     one.persistent_keepalive = peer.persistent_keepalive;
-    if (one.endpoints.empty() && peer.endpoint) {
+    one.cipher = peer.cipher;
+    one.rekey_after_bytes = peer.rekey_after_bytes;
+    one.rekey_after_time = peer.rekey_after_time;
+    // As wg-quick does, but that a name is not replaced by what it stood for, nor a choice by what was
+    // chosen.
+    const bool is_address = one.endpoints.size() == 1 && !is_host_name(one.endpoints.front());
+    if (peer.endpoint && (one.endpoints.empty() || is_address)) {
       if (auto endpoint = config::EndpointName::parse(peer.endpoint->to_string()))
         one.endpoints = {*endpoint};
     }

@@ -52,6 +52,7 @@ class Device {
 
   [[nodiscard]] const std::string& name() const noexcept { return main_worker().tun().name(); }
   [[nodiscard]] unsigned interface_index() const noexcept { return main_worker().tun().index(); }
+  [[nodiscard]] bool interface_is_there() const noexcept { return main_worker().tun().is_there(); }
   [[nodiscard]] uint16_t listen_port() const noexcept { return listen_port_; }
   [[nodiscard]] size_t worker_count() const noexcept { return workers_.size(); }
   // As Node's.

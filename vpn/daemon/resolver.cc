@@ -44,44 +44,55 @@ Result<std::vector<UdpAddress>, Error> resolve(const config::EndpointName& endpo
   return look_up(endpoint, 0);
 }
 
-BackgroundResolver::BackgroundResolver()
-    : event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), thread_([this] { work(); }) {}
+BackgroundResolver::BackgroundResolver(Resolve resolve) : shared_(std::make_shared<Shared>()) {
+  shared_->resolve = std::move(resolve);
+  shared_->event = io::UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  thread_ = std::thread([shared = shared_] { work(*shared); });
+}
 
 BackgroundResolver::~BackgroundResolver() {
+  bool asking = false;
   {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
+    const std::lock_guard lock(shared_->mutex);
+    shared_->ending = true;
+    asking = shared_->asking;
   }
-  wake_.notify_one();
-  thread_.join();
+  shared_->wake.notify_one();
+  if (asking) {
+    thread_.detach();
+  } else {
+    thread_.join();
+  }
 }
 
 void BackgroundResolver::ask(std::vector<config::EndpointName> endpoints) {
-  const std::lock_guard lock(mutex_);
-  questions_.insert(questions_.end(), endpoints.begin(), endpoints.end());
-  wake_.notify_one();
+  const std::lock_guard lock(shared_->mutex);
+  shared_->questions.insert(shared_->questions.end(), endpoints.begin(), endpoints.end());
+  shared_->wake.notify_one();
 }
 
 std::vector<BackgroundResolver::Answer> BackgroundResolver::take_answers() {
   uint64_t count = 0;
-  [[maybe_unused]] const ssize_t got = read(event_.get(), &count, sizeof count);
-  const std::lock_guard lock(mutex_);
-  return std::exchange(answers_, {});
+  [[maybe_unused]] const ssize_t got = read(fd(), &count, sizeof count);
+  const std::lock_guard lock(shared_->mutex);
+  return std::exchange(shared_->answers, {});
 }
 
-void BackgroundResolver::work() {
-  std::unique_lock lock(mutex_);
+void BackgroundResolver::work(Shared& shared) {
+  std::unique_lock lock(shared.mutex);
   while (true) {
-    wake_.wait(lock, [this] { return ending_ || !questions_.empty(); });
-    if (ending_) return;
-    const config::EndpointName question = questions_.front();
-    questions_.erase(questions_.begin());
+    shared.wake.wait(lock, [&] { return shared.ending || !shared.questions.empty(); });
+    if (shared.ending) return;
+    const config::EndpointName question = shared.questions.front();
+    shared.questions.erase(shared.questions.begin());
+    shared.asking = true;
     lock.unlock();
-    auto addresses = resolve(question);
+    auto addresses = shared.resolve(question);
     lock.lock();
-    answers_.push_back({question, std::move(addresses)});
+    shared.asking = false;
+    shared.answers.push_back({question, std::move(addresses)});
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t put = write(event_.get(), &one, sizeof one);
+    [[maybe_unused]] const ssize_t put = write(shared.event.get(), &one, sizeof one);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,15 +24,18 @@ namespace vpn::daemon {
 // Resolves in a thread of its own, so that packets need not wait.
 class BackgroundResolver {
  public:
-  BackgroundResolver();
-  ~BackgroundResolver();  // waits for a question being asked
+  using Resolve = std::function<Result<std::vector<UdpAddress>, Error>(const config::EndpointName&)>;
+  explicit BackgroundResolver(Resolve resolve = daemon::resolve);
+  // Does not wait for a question being asked, which where no name server answers takes half a minute: the
+  // thread ends by itself after it.
+  ~BackgroundResolver();
   BackgroundResolver(const BackgroundResolver&) = delete;
   BackgroundResolver& operator=(const BackgroundResolver&) = delete;
 
   // Queues the questions behind those that wait; each gets one answer. Never waits for a resolver.
   void ask(std::vector<config::EndpointName> endpoints);
   // Readable when answers are there.
-  [[nodiscard]] int fd() const noexcept { return event_.get(); }
+  [[nodiscard]] int fd() const noexcept { return shared_->event.get(); }
   struct Answer {
     config::EndpointName endpoint;
     Result<std::vector<UdpAddress>, Error> addresses;
@@ -40,14 +44,20 @@ class BackgroundResolver {
   [[nodiscard]] std::vector<Answer> take_answers();
 
  private:
-  void work();
+  // Of this object and the thread; whichever goes last takes it along.
+  struct Shared {
+    Resolve resolve;
+    io::UniqueFd event;
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool ending = false;
+    bool asking = false;
+    std::vector<config::EndpointName> questions;
+    std::vector<Answer> answers;
+  };
+  static void work(Shared& shared);
 
-  io::UniqueFd event_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool ending_ = false;
-  std::vector<config::EndpointName> questions_;
-  std::vector<Answer> answers_;
+  std::shared_ptr<Shared> shared_;
   std::thread thread_;
 };
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <future>
+
 namespace vpn::daemon {
 namespace {
 
@@ -36,6 +38,22 @@ TEST(BackgroundResolver, AnswersEveryQuestionInOrder) {
   EXPECT_THAT(answers[1].addresses.value(), testing::ElementsAre(*UdpAddress::parse("192.0.2.2:2")));
   EXPECT_FALSE(answers[2].addresses.has_value());
   EXPECT_EQ(answers[2].endpoint.port, 3);
+}
+
+TEST(BackgroundResolver, DoesNotWaitForAnAnswerWhenItEnds) {
+  std::promise<void> asked, answer, done;
+  {
+    BackgroundResolver resolver([&](const config::EndpointName&) {
+      asked.set_value();
+      answer.get_future().wait();
+      done.set_value();
+      return Result<std::vector<UdpAddress>, Error>(std::vector<UdpAddress>{});
+    });
+    resolver.ask({{"name", 1}, {"never asked for", 2}});
+    asked.get_future().wait();
+  }  // with a thread that waits for its answer this would hang
+  answer.set_value();
+  done.get_future().wait();
 }
 
 TEST(BackgroundResolver, EndsWithoutHavingBeenAsked) {

@@ -93,14 +93,19 @@ void UdpPair::send_batch(std::span<const io::SendRun> runs) noexcept {
     if (io::UdpSocket* socket = of(family)) {
       socket->send_batch(runs.first(count));
     } else {
-      without_family_ += count;
+      for (const io::SendRun& run : runs.first(count)) without_family_ += io::datagram_count(run);
     }
     runs = runs.subspan(count);
   }
 }
 
+void UdpPair::continue_counts(const UdpPair& before) noexcept {
+  counts_before_ = before.counts();
+  overflows_before_ = before.receive_overflows();
+}
+
 io::SendCounts UdpPair::counts() const noexcept {
-  io::SendCounts total;
+  io::SendCounts total = counts_before_;
   for (const auto* socket : {&ipv4_, &ipv6_}) {
     if (*socket) total += (*socket)->counts();
   }
@@ -109,7 +114,7 @@ io::SendCounts UdpPair::counts() const noexcept {
 }
 
 uint64_t UdpPair::receive_overflows() const noexcept {
-  return (ipv4_ ? uint64_t{ipv4_->receive_overflows()} : 0) +
+  return overflows_before_ + (ipv4_ ? uint64_t{ipv4_->receive_overflows()} : 0) +
          (ipv6_ ? uint64_t{ipv6_->receive_overflows()} : 0);
 }
 

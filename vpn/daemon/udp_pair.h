@@ -34,6 +34,8 @@ class UdpPair {
   [[nodiscard]] io::UdpSocket* of(IpFamily family) noexcept;
   // Sends in order. Runs to a family that is missing are counted as unreachable.
   void send_batch(std::span<const io::SendRun> runs) noexcept;
+  // Goes on counting where the pair that this one replaces has stopped.
+  void continue_counts(const UdpPair& before) noexcept;
   [[nodiscard]] io::SendCounts counts() const noexcept;
   [[nodiscard]] uint64_t receive_overflows() const noexcept;
   [[nodiscard]] std::string offload_text() const;  // "gso gro", "off"
@@ -50,7 +52,9 @@ class UdpPair {
   [[nodiscard]] Result<UdpPair, Error> open_another(const Options& options) const;
 
   std::optional<io::UdpSocket> ipv4_, ipv6_;
-  uint64_t without_family_ = 0;
+  uint64_t without_family_ = 0;  // datagrams
+  io::SendCounts counts_before_;
+  uint64_t overflows_before_ = 0;
 };
 
 }  // namespace vpn::daemon

@@ -82,6 +82,7 @@ void Worker::unwatch_sockets() noexcept {
 void Worker::replace_sockets(UdpPair sockets) {
   in_thread([&] {
     unwatch_sockets();
+    sockets.continue_counts(sockets_);
     sockets_ = std::move(sockets);
     watch_sockets();
   });

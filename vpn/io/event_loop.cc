@@ -46,7 +46,7 @@ void EventLoop::watch(int fd, Handler handler) {
 }
 
 void EventLoop::watch_writable(int fd, bool on) {
-  epoll_event event{.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN, .data = {.ptr = watches_.at(fd).get()}};
+  epoll_event event{.events = on ? EPOLLOUT : EPOLLIN, .data = {.ptr = watches_.at(fd).get()}};
   VPN_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0);
 }
 

@@ -28,7 +28,7 @@ class EventLoop {
   // Calls `handler` while `fd` is readable or has failed (level-triggered). The descriptor stays the
   // caller's, who removes it before closing it. A handler may add and remove any descriptor, its own too.
   void watch(int fd, Handler handler);
-  // Also calls it while the descriptor is writable.
+  // Calls it while the descriptor is writable instead, or has failed; that it is readable is not told then.
   void watch_writable(int fd, bool on);
   void unwatch(int fd) noexcept;
 

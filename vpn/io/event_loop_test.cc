@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <vector>
@@ -73,6 +74,22 @@ TEST_F(EventLoopTest, WritableIsToldOnlyWhileAskedFor) {
   loop_.watch_writable(counter.get(), true);
   loop_.run([] {});
   EXPECT_EQ(calls, 1);
+}
+
+TEST_F(EventLoopTest, ReadableIsNotToldWhileWritableIsAskedFor) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd ours(ends[0]), theirs(ends[1]);
+  ASSERT_EQ(write(theirs.get(), "?", 1), 1);
+  while (write(ours.get(), "an answer that nobody takes", 27) > 0) {
+  }
+  int calls = 0;
+  loop_.watch(ours.get(), [&] { ++calls; });
+  loop_.watch_writable(ours.get(), true);
+  loop_.set_timer_handler([&] { loop_.stop(); });
+  loop_.set_timer(read_clock().monotonic + std::chrono::milliseconds(10));
+  loop_.run([] {});
+  EXPECT_EQ(calls, 0) << "there is a question, but no room for its answer: to be called would spin";
 }
 
 TEST(System, ErrorsHaveTexts) {

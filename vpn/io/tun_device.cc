@@ -99,6 +99,11 @@ Result<TunDevice, Error> TunDevice::open(const TunOptions& options, int extra_fl
   return TunDevice(std::move(fd), std::move(named), index, features);
 }
 
+bool TunDevice::is_there() const noexcept {
+  ifreq request{};
+  return ioctl(fd(), TUNGETIFF, &request) == 0;
+}
+
 TunDevice TunDevice::adopt(UniqueFd fd, const TunOptions& options, const Features& features) noexcept {
   return TunDevice(std::move(fd), options, 0, features);
 }

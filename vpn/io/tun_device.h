@@ -46,6 +46,8 @@ class TunDevice {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const std::string& name() const noexcept { return options_.name; }
   [[nodiscard]] unsigned index() const noexcept { return index_; }
+  // False once the interface was removed; one that was moved to another network namespace is there.
+  [[nodiscard]] bool is_there() const noexcept;
   [[nodiscard]] const Features& features() const noexcept { return features_; }
 
   // The result of a read or a write: a length, or the errno.

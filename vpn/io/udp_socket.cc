@@ -34,10 +34,6 @@ bool set_option(int fd, int level, int name, int value) noexcept {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
-size_t datagram_count(const SendRun& run) noexcept {
-  return run.segment_bytes == 0 ? 1 : (run.bytes.size() + run.segment_bytes - 1) / run.segment_bytes;
-}
-
 // Appends one control message.
 template <typename T>
 void add_control(msghdr& message, int level, int type, const T& value) noexcept {

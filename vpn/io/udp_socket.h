@@ -41,6 +41,10 @@ struct SendRun {
   size_t segment_bytes = 0;
 };
 
+[[nodiscard]] inline size_t datagram_count(const SendRun& run) noexcept {
+  return run.segment_bytes == 0 ? 1 : (run.bytes.size() + run.segment_bytes - 1) / run.segment_bytes;
+}
+
 struct UdpOptions {
   IpFamily family = IpFamily::kIpv4;
   uint16_t port = 0;    // 0: the kernel chooses
