@@ -143,7 +143,7 @@ def test_neighbours_with_one_port_have_a_mapping_each(lab: LabProgram, tmp_path:
     up(lab, tmp_path, kind, hairpin=False, timeout="300s")
     with lab.begin("exec", "server", "--", "/usr/bin/python3", "-c", TELL) as server:
         assert server.stdout is not None and server.stdout.readline() == "ready\n"
-        seen = {}
+        seen: dict[str, set[str]] = {}
         for _ in range(2):  # the second time each finds what it had, though its neighbour spoke in between
             for host in ("alice", "bob"):
                 answers = lab("exec", host, "--", "/usr/bin/python3", "-c", ASK, SERVER).splitlines()
