@@ -67,7 +67,8 @@ Result<void> write_sysctl(const std::string& path, const std::string& value) {
 
 Result<void> write_file(const std::string& path, const std::string& text, mode_t mode) {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (!fd.is_open()) return fail_errno(path, "opening it to write", "name a place that exists and may be written");
+  if (!fd.is_open())
+    return fail_errno(path, "opening it to write", "name a place that exists and may be written");
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return fail_errno(path, "writing it");
   }
