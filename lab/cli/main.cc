@@ -1,6 +1,7 @@
 // `lab`: hosts, links and weather on one machine, from one command.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -215,9 +216,7 @@ std::string complaint(const CLI::App& app, const CLI::Error& error, const std::v
   return "lab: " + what + "; remedy: see '" + call + " --help'\n";
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Networks of hosts, links and weather on this machine, for programs to be tried in.", "lab");
   app.require_subcommand(1);
   app.set_version_flag("--version", "lab " + std::string(vpn::version()), "Show the version and end");
@@ -237,4 +236,15 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 1;
   }
   return arguments.status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (...) {  // what is foreseen is a Result; what is left is memory
+    std::fputs("lab: out of memory; remedy: end other programs\n", stderr);
+    return 1;
+  }
 }

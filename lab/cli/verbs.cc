@@ -131,7 +131,7 @@ int exec(const std::string& name, const std::string& host, const std::vector<std
 }
 
 int shell(const std::string& name, const std::string& host) {
-  const char* program = std::getenv("SHELL");
+  const char* program = std::getenv("SHELL");  // NOLINT(concurrency-mt-unsafe)
   return exec(name, host, {program != nullptr && *program != '\0' ? program : "/bin/sh"});
 }
 

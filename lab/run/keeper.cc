@@ -136,7 +136,7 @@ Result<void> Keeper::build() {
   sigset_t handled;
   sigemptyset(&handled);
   for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&handled, signal);
-  ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &handled, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   signals_ = UniqueFd(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.is_open()) return fail_errno("", "making a signalfd");

@@ -187,6 +187,7 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
   const auto holder = holder_of(host);
   if (!holder) return fail(holder.error());
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& one : argv) arguments.push_back(const_cast<char*>(one.c_str()));
   arguments.push_back(nullptr);
   char directory[4096];
@@ -213,6 +214,7 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
     if (grandchild == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGTERM);
       ::execvp(arguments[0], arguments.data());
+      // NOLINTNEXTLINE(concurrency-mt-unsafe): this process has one thread
       give_up(argv[0] + ": " + std::strerror(errno) + "; remedy: give a program that exists");
     }
     failed.reset();

@@ -76,7 +76,7 @@ void hold_back_signals() {
   sigset_t ending;
   sigemptyset(&ending);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ending, signal);
-  ::sigprocmask(SIG_BLOCK, &ending, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -110,7 +110,7 @@ void hold_back_signals() {
     if (!heard || !built) ::_exit(1);
     keeper.serve();
   }
-  std::exit(0);
+  std::exit(0);  // NOLINT(concurrency-mt-unsafe): this process has one thread
 }
 
 // The process between: it makes the PID namespace, whose first process is its child, and ends.

@@ -87,8 +87,10 @@ bool ProcessId::has_ended() const {
 }
 
 std::string StateDirectory::root() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   if (const char* given = std::getenv("LAB_STATE"); given != nullptr && *given != '\0') return given;
   if (::geteuid() == 0) return "/run/vpn-lab";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
   if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && *runtime != '\0') {
     return std::string(runtime) + "/vpn-lab";
   }

@@ -135,13 +135,14 @@ class Drawing {
     std::string body = links() + tunnels() + labels_ + boxes();
     std::string head = svg_text(kMargin, kMargin + 4, "title", topology_.about);
     double y = kMargin + kHeadHeight;
-    for (size_t i = 0; i < topology_.tunnels.size(); ++i, y += kLegendHeight) {
+    for (size_t i = 0; i < topology_.tunnels.size(); ++i) {
       const Tunnel& tunnel = topology_.tunnels[i];
       head += fmt::format("<path class=\"tunnel line{}\" d=\"M{:.0f},{:.0f} h36\"/>\n", colour_of(i), kMargin,
                           y - 4);
       head += svg_text(
           kMargin + 44, y, "",
           fmt::format("tunnel {} ({}), {} members", tunnel.name, tunnel.kind, tunnel.members.size()));
+      y += kLegendHeight;
     }
     const double wide = std::max(high_.x - low_.x, static_cast<double>(topology_.about.size()) * 9);
     return svg_document(wide + 2 * kMargin, high_.y - low_.y + y + kMargin, topology_.about, styles(),

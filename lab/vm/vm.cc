@@ -39,12 +39,18 @@ Result<fs::path> scripts() {
               "run 'make install', or build/bin/lab");
 }
 
+// Empty where it is not set. Nothing here runs beside another thread.
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return value != nullptr ? value : "";
+}
+
 fs::path cache_directory() {
-  if (const char* given = std::getenv("LAB_VM_CACHE")) return given;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0')
+  if (const std::string given = environment("LAB_VM_CACHE"); !given.empty()) return given;
+  if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
     return fs::path(cache) / "vpn-lab";
-  const char* home = std::getenv("HOME");
-  return fs::path(home != nullptr ? home : "/tmp") / ".cache" / "vpn-lab";
+  const std::string home = environment("HOME");
+  return fs::path(home.empty() ? "/tmp" : home) / ".cache" / "vpn-lab";
 }
 
 // Has a script make `result`, a file or a directory, unless it is there: one process at a time, all or
@@ -127,7 +133,7 @@ bool is_ready_for_qemu(const fs::path& kernel) {
 }
 
 fs::path qemu_kernel_path() {
-  if (const char* given = std::getenv("LAB_KDIR"); given != nullptr && *given != '\0') return given;
+  if (const std::string given = environment("LAB_KDIR"); !given.empty()) return given;
   return cache_directory() / "linux-debian";
 }
 
@@ -171,7 +177,7 @@ Readiness qemu_readiness() {
     packages += (packages.empty() || others.empty() ? "" : " ") + others;
   }
   if (!packages.empty()) return {false, "programs are missing", "apt-get install " + packages};
-  if (!ready && std::getenv("LAB_KDIR") != nullptr) {
+  if (!ready && !environment("LAB_KDIR").empty()) {
     return {false, "LAB_KDIR=" + kernel.string() + " is no kernel made ready",
             "run lab/vm/qemu-prep on it, or unset LAB_KDIR"};
   }
@@ -241,6 +247,7 @@ Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv) 
   call.emplace_back("--");
   call.insert(call.end(), argv.begin(), argv.end());
   std::vector<char*> arguments;
+  arguments.reserve(call.size() + 1);
   for (std::string& one : call) arguments.push_back(one.data());
   arguments.push_back(nullptr);
   ::execv(arguments[0], arguments.data());
