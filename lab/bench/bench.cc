@@ -53,7 +53,9 @@ Result<Report> begin_report(const Options& options, const std::vector<Candidate>
   Report report;
   report.started = now_in_utc();
   report.machine = describe_machine();
-  report.link = options.weather.empty() ? "veth, unimpaired" : options.weather;
+  const std::string engine = options.engine.empty() && options.weather.empty() ? "veth" : options.engine;
+  report.link = fmt::format("{}{}{}", engine, engine.empty() ? "" : ", ",
+                            options.weather.empty() ? "unimpaired" : options.weather);
   report.rounds = options.quick ? 1 : options.rounds;
   report.seconds = turn.seconds;
   report.measures = turn.measures;
@@ -71,6 +73,7 @@ Result<Report> run(const Options& options, const ProgressSink& progress) {
   TurnOptions turn;
   turn.lab = fmt::format("bench-{}", ::getpid());
   turn.weather = options.weather;
+  turn.engine = options.engine;
   turn.seed = options.seed;
   turn.measures = std::move(*measures);
   turn.quick = options.quick;

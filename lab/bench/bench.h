@@ -17,7 +17,8 @@ struct Options {
   unsigned rounds = 3;
   double seconds = 3;   // of a TCP window
   bool quick = false;   // one round, short trials: about a minute in all
-  std::string weather;  // of the link; empty: a bare veth pair
+  std::string weather;  // of the link; empty: none
+  std::string engine;   // of the link: "wire", "netem", "veth"; empty: veth, or what the weather needs
   std::optional<uint64_t> seed;
 };
 

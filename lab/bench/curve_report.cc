@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lab/bench/chart.h"
 #include "lab/bench/curve.h"
 #include "lab/bench/report_json.h"
-#include "lab/bench/svg.h"
+#include "lab/svg.h"
 #include "vpn/traffic/statistics.h"
 
 namespace lab::bench {
@@ -146,7 +147,7 @@ std::string to_svg(const CurveReport& report) {
     if (!line.points.empty()) body += line_svg(line, frame, first ? "" : "second");
     first = false;
   }
-  return svg_document(kWidth, kHeight, body);
+  return chart_document(kWidth, kHeight, body);
 }
 
 }  // namespace lab::bench

@@ -173,12 +173,13 @@ Result<Probe> prepare_probe(const Lab& lab, const Candidate& candidate, const Tu
 
 std::string topology_text(const Candidate& candidate, const TurnOptions& options) {
   const std::string& weather = options.weather;
+  const std::string engine = options.engine.empty() ? (weather.empty() ? "veth" : "auto") : options.engine;
   std::string text = fmt::format(
       "about = \"A link to measure on\"\n[[host]]\nname = \"left\"\n[[host]]\nname = \"right\"\n"
       "[[link]]\nname = \"wan\"\nends = [\"left\", \"right\"]\n"
-      "address = {{ left = \"{}/24\", right = \"{}/24\" }}\nmtu = {}\n{}",
-      kLinkAddresses[0], kLinkAddresses[1], options.jumbo ? kJumboLinkMtu : kLinkMtu,
-      weather.empty() ? "engine = \"veth\"\n" : fmt::format("impair = \"{}\"\n", weather));
+      "address = {{ left = \"{}/24\", right = \"{}/24\" }}\nmtu = {}\nengine = \"{}\"\n{}",
+      kLinkAddresses[0], kLinkAddresses[1], options.jumbo ? kJumboLinkMtu : kLinkMtu, engine,
+      weather.empty() ? "" : fmt::format("impair = \"{}\"\n", weather));
   if (candidate.kind == CandidateKind::kWireguard) {
     text += fmt::format(
         "[[tunnel]]\nname = \"wg0\"\nkind = \"{}\"\nmesh = [\"left\", \"right\"]\nsubnet = \"10.77.0.0/24\"\n"

@@ -13,7 +13,8 @@ namespace lab::bench {
 
 struct TurnOptions {
   std::string lab;      // its name
-  std::string weather;  // "delay=10ms loss=0.1%"; empty: a bare veth pair
+  std::string weather;  // "delay=10ms loss=0.1%"; empty: none
+  std::string engine;   // as a topology names it; empty: veth, or what the weather needs
   std::optional<uint64_t> seed;
   std::vector<std::string> measures;
   double seconds = 3;

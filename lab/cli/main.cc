@@ -1,5 +1,10 @@
 // `lab`: hosts, links and weather on one machine, from one command.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "lab/cli/verbs.h"
 #include "vpn/base/version.h"
@@ -26,6 +31,22 @@ struct Arguments {
   lab::cli::BenchArguments bench;
 };
 
+// What CLI11 itself would say of these is a range with three hundred digits, or nothing.
+std::string is_whole_number(const std::string& text) {
+  const bool well = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  return well ? "" : "'" + text + "' is no whole number";
+}
+
+std::string is_positive(const std::string& text) {
+  return std::strtod(text.c_str(), nullptr) > 0 ? "" : "'" + text + "' is no number above 0";
+}
+
+std::string is_size(const std::string& text) {
+  const bool has_unit = text.ends_with('K') || text.ends_with('M') || text.ends_with('G');
+  const bool well = has_unit && is_whole_number(text.substr(0, text.size() - 1)).empty();
+  return well ? "" : "'" + text + "' is no size such as 512M or 2G";
+}
+
 void add_name(CLI::App* verb, Arguments& arguments) {
   verb->add_option("--name,-n", arguments.name, "Which lab, where there are several")->capture_default_str();
 }
@@ -34,7 +55,8 @@ void add_life_verbs(CLI::App& app, Arguments& arguments) {
   CLI::App* verb = app.add_subcommand("up", "Bring a topology up");
   verb->add_option("topology", arguments.up.topology, "A topology that ships, or a file")
       ->capture_default_str();
-  verb->add_option("--seed", arguments.up.seed, "Of the weather: the same seed loses the same packets");
+  verb->add_option("--seed", arguments.up.seed, "Of the weather: the same seed loses the same packets")
+      ->check(is_whole_number);
   verb->add_option("--set", arguments.up.settings, "KEY=VALUE: a parameter of the topology")
       ->allow_extra_args(false);
   add_name(verb, arguments);
@@ -96,8 +118,10 @@ void add_link_verbs(CLI::App& app, Arguments& arguments) {
   verb = app.add_subcommand("capture", "Write what passes a link or a host to a pcapng file, keys included");
   verb->add_option("target", arguments.capture.target, "A link or a host")->required();
   verb->add_option("--output,-o", arguments.capture.file, "The file")->required();
-  verb->add_option("--packets,-c", arguments.capture.packets, "End after so many packets");
-  verb->add_option("--seconds,-s", arguments.capture.seconds, "End after so many seconds");
+  verb->add_option("--packets,-c", arguments.capture.packets, "End after so many packets")
+      ->check(is_whole_number);
+  verb->add_option("--seconds,-s", arguments.capture.seconds, "End after so many seconds")
+      ->check(is_positive);
   add_name(verb, arguments);
   verb->callback([&arguments] {
     arguments.capture.name = arguments.name;
@@ -124,7 +148,9 @@ void add_machine_verbs(CLI::App& app, Arguments& arguments) {
   verb->add_option("--machine", arguments.vm.machine, "uml (User-Mode Linux) or qemu")
       ->capture_default_str()
       ->check(CLI::IsMember({"uml", "qemu"}));
-  verb->add_option("--memory,-m", arguments.vm.memory, "Of the machine")->capture_default_str();
+  verb->add_option("--memory,-m", arguments.vm.memory, "Of the machine: 512M, 2G")
+      ->capture_default_str()
+      ->check(is_size);
   verb->add_option("--timeout,-t", arguments.vm.limit_seconds, "Seconds; then exit status 124")
       ->capture_default_str();
   verb->add_option("--writable,-w", arguments.vm.writable,
@@ -168,7 +194,9 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
   verb->add_flag("--quick", bench.options.quick, "One round, short trials: about a minute");
   verb->add_option("--impair", bench.options.weather,
                    "The link's weather: \"delay=10ms loss=0.1%\"; else a bare veth pair");
-  verb->add_option("--seed", bench.options.seed, "Of the weather");
+  verb->add_option("--engine", bench.options.engine, "Of the link: wire, netem or veth")
+      ->check(CLI::IsMember({"wire", "netem", "veth"}));
+  verb->add_option("--seed", bench.options.seed, "Of the weather")->check(is_whole_number);
   verb->add_option("--curve", bench.curve,
                    "peers, active or size: how our tunnel's throughput changes with it");
   verb->add_option("--json", bench.json_file, "Write all figures to this file");
@@ -176,15 +204,25 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
   verb->callback([&arguments] { arguments.status = lab::cli::bench(arguments.bench); });
 }
 
-}  // namespace
+// One line about a command line that is none: what is wrong, and whose --help says how it is right.
+std::string complaint(const CLI::App& app, const CLI::Error& error, const std::vector<std::string>& given) {
+  std::string what = error.what();
+  std::string call = "lab";
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    call += " " + at->get_name();
+  }
+  if (call == "lab" && !given.empty()) what = "there is no verb '" + given.front() + "'";
+  return "lab: " + what + "; remedy: see '" + call + " --help'\n";
+}
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Networks of hosts, links and weather on this machine, for programs to be tried in.", "lab");
   app.require_subcommand(1);
   app.set_version_flag("--version", "lab " + std::string(vpn::version()), "Show the version and end");
-  app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return "lab: " + std::string(error.what()) + "; remedy: see 'lab --help'\n";
-  });
+  app.failure_message(
+      [given = std::vector<std::string>(argv + std::min(argc, 1), argv + argc)](
+          const CLI::App* at, const CLI::Error& error) { return complaint(*at, error, given); });
   Arguments arguments;
   add_life_verbs(app, arguments);
   add_host_verbs(app, arguments);
@@ -198,4 +236,15 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 1;
   }
   return arguments.status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (...) {  // what is foreseen is a Result; what is left is memory
+    std::fputs("lab: out of memory; remedy: end other programs\n", stderr);
+    return 1;
+  }
 }

@@ -1,6 +1,7 @@
 #include "lab/cli/verbs.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -45,6 +46,16 @@ Result<std::vector<Setting>> parse_settings(const std::vector<std::string>& text
   return settings;
 }
 
+// Each line ends by clearing what an earlier, longer one left behind it.
+std::string over_lines(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '\n') result += "\x1b[K";
+    result += c;
+  }
+  return result;
+}
+
 Result<ParsedTopology> load(const std::string& name, const std::vector<std::string>& texts) {
   const auto file = find_topology(name);
   if (!file) return fail(file.error());
@@ -79,7 +90,8 @@ int list() {
     const auto lab = Lab::open(name);
     const auto status = lab ? lab->status_json() : Result<std::string>(fail(lab.error()));
     if (!status) {
-      fmt::print("{}  left behind; remove it with 'lab down --name {}'\n", name, name);
+      fmt::print("{}  {}; {} it with 'lab down --name {}'\n", name,
+                 lab ? "is coming up or going down" : "left behind", lab ? "end" : "remove", name);
       continue;
     }
     const auto json = nlohmann::json::parse(*status);
@@ -91,13 +103,19 @@ int list() {
 }
 
 int status(const std::string& name, bool json, bool watch) {
+  const bool on_screen = watch && !json && ::isatty(STDOUT_FILENO) != 0;
   for (std::string previous;;) {
     const auto lab = Lab::open(name);
-    if (!lab) return complain(lab.error());
-    const auto text = lab->status_json();
+    const auto text = lab ? lab->status_json() : Result<std::string>(fail(lab.error()));
+    if (!text && !previous.empty()) {
+      fmt::print(stderr, "lab '{}' is down\n", name);
+      return 0;
+    }
     if (!text) return complain(text.error());
-    if (watch) fmt::print("\x1b[H\x1b[2J");
-    fmt::print("{}\n", json ? *text : status_table(*text, previous));
+    // In place, line by line: a screen that is cleared first flickers.
+    std::string shown = json ? *text + "\n" : status_table(*text, previous);
+    if (on_screen) shown = "\x1b[H" + over_lines(shown) + "\x1b[J\nevery second; Ctrl-C ends this\x1b[K\n";
+    fmt::print("{}", shown);
     if (!watch) return 0;
     std::fflush(stdout);
     previous = *text;
@@ -113,7 +131,7 @@ int exec(const std::string& name, const std::string& host, const std::vector<std
 }
 
 int shell(const std::string& name, const std::string& host) {
-  const char* program = std::getenv("SHELL");
+  const char* program = std::getenv("SHELL");  // NOLINT(concurrency-mt-unsafe)
   return exec(name, host, {program != nullptr && *program != '\0' ? program : "/bin/sh"});
 }
 
@@ -143,7 +161,8 @@ int capture(const CaptureArguments& arguments) {
 int events(const std::string& name, bool follow) {
   const StateDirectory state(name);
   std::ifstream stream(state.file("events.jsonl"));
-  if (!stream) return complain({"", fmt::format("there is no lab '{}'", name), "see 'lab list'"});
+  if (!stream || !state.exists())
+    return complain({"", fmt::format("there is no lab '{}'", name), "see 'lab list'"});
   for (;;) {
     for (std::string line; std::getline(stream, line);) {
       const auto json = nlohmann::json::parse(line, nullptr, false);

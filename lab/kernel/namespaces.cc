@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <fstream>
 #include <sstream>
 
@@ -46,6 +48,13 @@ Result<void> join_namespaces_of(pid_t pid) {
   return {};
 }
 
+Result<void> make_mounts_private() {
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) return {};
+  if (errno != EINVAL) return fail_errno("/", "making the lab's mounts its own", "see 'lab doctor'");
+  return fail("/", "it is the root of a chroot and no mount, so a lab can have no mounts of its own",
+              "before the chroot, make it one: mount --bind DIR DIR");
+}
+
 Result<void> map_to_root(uid_t uid, gid_t gid) {
   if (auto done = write_file("/proc/self/setgroups", "deny"); !done) return done;
   if (auto done = write_file("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1"); !done) return done;
@@ -58,7 +67,8 @@ Result<void> write_sysctl(const std::string& path, const std::string& value) {
 
 Result<void> write_file(const std::string& path, const std::string& text, mode_t mode) {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (!fd.is_open()) return fail_errno(path, "opening it to write");
+  if (!fd.is_open())
+    return fail_errno(path, "opening it to write", "name a place that exists and may be written");
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return fail_errno(path, "writing it");
   }

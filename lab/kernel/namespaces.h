@@ -30,6 +30,9 @@ class NetworkNamespaceScope {
 // differs from ours). For a process that is about to run a program there.
 [[nodiscard]] Result<void> join_namespaces_of(pid_t pid);
 
+// Keeps what is mounted in the mount namespace that the calling process has just made from showing elsewhere.
+[[nodiscard]] Result<void> make_mounts_private();
+
 // Maps the caller's user and group to root of the user namespace it has just made.
 [[nodiscard]] Result<void> map_to_root(uid_t uid, gid_t gid);
 

@@ -18,68 +18,122 @@ std::string interface_set(const std::vector<std::string>& names) {
   return "{ " + set + " }";
 }
 
-// Where a datagram from outside belongs: who uses the port, and whom they have spoken to from it.
-std::string state_of(const Nat& nat, int64_t seconds) {
-  std::string text = fmt::format(
-      "  map users {{ type inet_service : ipv4_addr; flags dynamic,timeout; timeout {}s; size 65535; }}\n",
-      seconds);
-  if (nat.kind == NatKind::kRestricted) {
-    text += fmt::format(
-        "  set spoken_to {{ type ipv4_addr . inet_service; flags dynamic,timeout; timeout {}s; size 65535; "
-        "}}\n",
-        seconds);
+// A packet of a new flow carries this mark from the translation to the note: its port was not given to it
+// before. A port of an inside socket is given once, to whatever it speaks, and no two sockets have the same
+// (RFC 4787, REQ-1 and REQ-3). Conntrack alone knows nothing of either: it keeps flows apart, not sockets.
+class Ruleset {
+ public:
+  Ruleset(const Nat& nat, const IpAddress& outside)
+      : nat_(nat),
+        outside_(outside.to_string()),
+        from_inside_(fmt::format("iifname {}", interface_set(nat.inside))),
+        is_symmetric_(nat.kind == NatKind::kSymmetric),
+        lets_strangers_in_(nat.kind == NatKind::kFullCone || nat.kind == NatKind::kRestricted) {}
+
+  [[nodiscard]] std::string text() const {
+    return "table ip lab_nat {\n" + state() + incoming() + guard() + outgoing() + notes() + "}\n";
   }
-  return text;
-}
+
+ private:
+  [[nodiscard]] bool keeps_users() const { return lets_strangers_in_ || nat_.hairpin; }
+
+  [[nodiscard]] std::string container(const char* kind, const char* name, const char* type) const {
+    return fmt::format("  {} {} {{ type {}; flags dynamic,timeout; timeout {}s; size 65535; }}\n", kind, name,
+                       type, std::chrono::ceil<std::chrono::seconds>(nat_.udp_timeout).count());
+  }
+
+  // Whose an outside port is, which one a socket has, and whom it has spoken to.
+  [[nodiscard]] std::string state() const {
+    std::string text;
+    if (keeps_users()) text += container("map", "users", "inet_service : ipv4_addr . inet_service");
+    if (!is_symmetric_) {
+      text += container("map", "mapped", "ipv4_addr . inet_service : inet_service");
+      text += container("set", "taken", "inet_service");
+    }
+    if (nat_.kind == NatKind::kRestricted) text += container("set", "spoken_to", "ipv4_addr . inet_service");
+    return text;
+  }
+
+  [[nodiscard]] std::string incoming() const {
+    std::string text = "  chain incoming {\n    type nat hook prerouting priority dstnat; policy accept;\n";
+    if (lets_strangers_in_) {
+      const char* const allowed = nat_.kind == NatKind::kRestricted ? "ip saddr . udp dport @spoken_to " : "";
+      text += fmt::format("    iifname \"{}\" ip daddr {} meta l4proto udp {}dnat to udp dport map @users\n",
+                          nat_.outside, outside_, allowed);
+    }
+    if (nat_.hairpin) {
+      text += fmt::format("    {} ip daddr {} meta l4proto udp dnat to udp dport map @users\n", from_inside_,
+                          outside_);
+    }
+    return text + "  }\n";
+  }
+
+  [[nodiscard]] std::string guard() const {
+    return fmt::format(
+        "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
+        "    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n",
+        nat_.outside);
+  }
+
+  // Only the first packet of a flow passes here.
+  [[nodiscard]] std::string outgoing() const {
+    std::string text = "  chain translate {\n";
+    if (is_symmetric_) {
+      text += fmt::format("    snat to {} fully-random\n", outside_);
+    } else {
+      text += fmt::format("    meta l4proto udp snat to {}:ip saddr . udp sport map @mapped\n", outside_);
+      text += fmt::format("    meta mark set {}\n", kNewMapping);
+      text += fmt::format("    udp sport @taken snat to {}:1024-65535 fully-random\n", outside_);
+      text += fmt::format("    snat to {}\n", outside_);
+    }
+    text += "  }\n  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n";
+    text +=
+        fmt::format("    {} oifname \"{}\" meta l4proto udp goto translate\n", from_inside_, nat_.outside);
+    if (nat_.hairpin) {
+      text +=
+          fmt::format("    {} oifname != \"{}\" meta l4proto udp ct status & dnat == dnat goto translate\n",
+                      from_inside_, nat_.outside);
+    }
+    text +=
+        fmt::format("    oifname \"{}\" masquerade{}\n", nat_.outside, is_symmetric_ ? " fully-random" : "");
+    return text + "  }\n";
+  }
+
+  // After translation, and for every datagram, so that what is in use does not time out. Where conntrack drew
+  // a port that another socket has, the datagram is lost and its flow forgotten: the next one draws again.
+  // `mapped` comes last, so that no port is taken by a socket whose mapping has timed out.
+  [[nodiscard]] std::string notes() const {
+    if (is_symmetric_ && !nat_.hairpin) return "";
+    std::string text = "  chain note {\n";
+    if (!is_symmetric_) {
+      text += fmt::format("    meta mark {} udp sport @taken drop\n", kNewMapping);
+      text += "    update @taken { udp sport }\n";
+    }
+    for (const char* const way :
+         {"original", "reply"}) {  // who was spoken to first answers by the reply's way
+      const std::string socket = fmt::format("ct {0} ip saddr . ct {0} proto-src", way);
+      const std::string matched = fmt::format("    meta l4proto udp ct direction {} ", way);
+      if (keeps_users()) text += fmt::format("{}update @users {{ udp sport : {} }}\n", matched, socket);
+      if (!is_symmetric_) text += fmt::format("{}update @mapped {{ {} : udp sport }}\n", matched, socket);
+    }
+    if (nat_.kind == NatKind::kRestricted) text += "    update @spoken_to { ip daddr . udp sport }\n";
+    text += "  }\n  chain after {\n    type filter hook postrouting priority srcnat + 1; policy accept;\n";
+    text += fmt::format("    {} ip saddr {} meta l4proto udp goto note\n", from_inside_, outside_);
+    return text + "  }\n";
+  }
+
+  static constexpr const char* kNewMapping = "0x6e6577";
+  const Nat& nat_;
+  std::string outside_;
+  std::string from_inside_;
+  bool is_symmetric_;
+  bool lets_strangers_in_;
+};
 
 }  // namespace
 
 std::string nat_ruleset(const Nat& nat, const IpAddress& outside) {
-  const auto seconds = std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count();
-  const std::string inside = interface_set(nat.inside);
-  const bool is_cone = nat.kind == NatKind::kFullCone || nat.kind == NatKind::kRestricted;
-  const bool keeps_users = is_cone || nat.hairpin;
-
-  std::string text = "table ip lab_nat {\n";
-  if (keeps_users) text += state_of(nat, seconds);
-
-  // Before translation, and for every datagram, so that what is in use does not time out.
-  if (keeps_users) {
-    text += "  chain note {\n    type filter hook forward priority 0; policy accept;\n";
-    text += fmt::format(
-        "    iifname {} oifname \"{}\" meta l4proto udp update @users {{ udp sport : ip saddr }}\n", inside,
-        nat.outside);
-    if (nat.kind == NatKind::kRestricted) {
-      text += fmt::format(
-          "    iifname {} oifname \"{}\" meta l4proto udp update @spoken_to {{ ip daddr . udp sport }}\n",
-          inside, nat.outside);
-    }
-    text += "  }\n";
-  }
-  text += "  chain incoming {\n    type nat hook prerouting priority dstnat; policy accept;\n";
-  if (is_cone) {
-    const char* const allowed = nat.kind == NatKind::kRestricted ? "ip saddr . udp dport @spoken_to " : "";
-    text += fmt::format("    iifname \"{}\" ip daddr {} meta l4proto udp {}dnat to udp dport map @users\n",
-                        nat.outside, outside.to_string(), allowed);
-  }
-  if (nat.hairpin) {
-    text += fmt::format("    iifname {} ip daddr {} meta l4proto udp dnat to udp dport map @users\n", inside,
-                        outside.to_string());
-  }
-  text += "  }\n";
-
-  text += "  chain guard {\n    type filter hook forward priority 10; policy accept;\n";
-  text += fmt::format("    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n", nat.outside);
-
-  text += "  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n";
-  text += fmt::format("    oifname \"{}\" masquerade{}\n", nat.outside,
-                      nat.kind == NatKind::kSymmetric ? " fully-random" : "");
-  if (nat.hairpin) {
-    text += fmt::format("    iifname {} oifname {} ct status & dnat == dnat snat to {}\n", inside, inside,
-                        outside.to_string());
-  }
-  text += "  }\n}\n";
-  return text;
+  return Ruleset(nat, outside).text();
 }
 
 Result<void> load_ruleset(const std::string& where, const std::string& ruleset) {

@@ -9,8 +9,9 @@
 namespace lab {
 
 // The ruleset that makes a router translate as `nat` says; `outside` is its IPv4 address there. UDP behaves
-// as the kind demands; TCP and ICMP are masqueraded. IPv6 is forwarded as it is. The source port is kept
-// where it is free, as most home routers do (never with the symmetric kind). Hairpin traffic is not filtered,
+// as the kind demands; TCP and ICMP are masqueraded. IPv6 is forwarded as it is. But for the symmetric kind,
+// an inside socket has one outside port, whomever it speaks to, and has it alone (RFC 4787, REQ-1 and REQ-3):
+// its own where that is free, as with most home routers, else a random one. Hairpin traffic is not filtered,
 // whatever the kind.
 [[nodiscard]] std::string nat_ruleset(const Nat& nat, const IpAddress& outside);
 

@@ -30,8 +30,10 @@ TEST(NatRules, ConesLetUnknownSendersInByTheUserOfThePort) {
 
 TEST(NatRules, OnlyTheSymmetricKindChangesPortsAtWill) {
   for (const NatKind kind : {NatKind::kFullCone, NatKind::kRestricted, NatKind::kPortRestricted}) {
-    EXPECT_THAT(rules(kind), Not(HasSubstr("fully-random")));
+    EXPECT_THAT(rules(kind), HasSubstr("udp sport @taken snat to 198.51.100.1:1024-65535 fully-random"));
+    EXPECT_THAT(rules(kind), Not(HasSubstr("snat to 198.51.100.1 fully-random")));
   }
+  EXPECT_THAT(rules(NatKind::kSymmetric), HasSubstr("snat to 198.51.100.1 fully-random"));
   EXPECT_THAT(rules(NatKind::kSymmetric), HasSubstr("masquerade fully-random"));
 }
 

@@ -19,6 +19,7 @@
 #include "lab/kernel/netlink.h"
 #include "lab/kernel/tap.h"
 #include "lab/run/tunnels.h"
+#include "lab/vm/vm.h"
 
 namespace lab {
 namespace {
@@ -138,6 +139,8 @@ std::vector<Finding> examine() {
   add("namespaces", true, std::string("Linux ") + kernel.release,
       try_in_namespaces([]() -> Result<void> { return {}; }),
       root ? "inside a container, let it make namespaces (--privileged)" : user_namespace_remedy());
+  add("mounts", true, "a lab has its own", try_in_namespaces([] { return make_mounts_private(); }),
+      "in a chroot, make its root a mount before: mount --bind DIR DIR");
   const int tun = ::access("/dev/net/tun", R_OK | W_OK) == 0 ? 0 : errno;
   add("TUN and TAP (engine wire, VPN daemons)", true, "user-space links work", try_in_namespaces(probe_wire),
       tun == EACCES ? "chmod 0666 /dev/net/tun (udev's default), or run as root"
@@ -160,6 +163,11 @@ std::vector<Finding> examine() {
   add("overlay (each host's own /etc)", false, "hosts change /etc for themselves",
       try_in_namespaces(probe_overlay),
       "hosts have resolv.conf and hosts of their own all the same, but cannot replace them");
+  for (const auto& [machine, name] : {std::pair(Machine::kUml, "User-Mode Linux (lab vm run)"),
+                                      std::pair(Machine::kQemu, "QEMU (lab vm run --machine qemu)")}) {
+    const Readiness found = readiness_of(machine);
+    add(name, false, found.detail, found.ready ? "" : found.detail, found.remedy);
+  }
   for (const auto& [program, package] : std::initializer_list<std::pair<const char*, const char*>>{
            {"vpn", "build it: make build"},
            {"wireguard-go", "apt-get install wireguard-go"},

@@ -136,7 +136,7 @@ Result<void> Keeper::build() {
   sigset_t handled;
   sigemptyset(&handled);
   for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&handled, signal);
-  ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &handled, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   signals_ = UniqueFd(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.is_open()) return fail_errno("", "making a signalfd");
@@ -555,7 +555,12 @@ void Keeper::hear_client(int fd) {
     return dismiss_client(fd);
   client.request.append(buffer.data(), static_cast<size_t>(count));
   if (!client.request.ends_with('\n')) return;
-  client.answer = answer(client.request) + "\n";
+  try {
+    client.answer = answer(client.request) + "\n";
+  } catch (const Json::exception&) {
+    client.answer =
+        dump(to_json(Error{"", "a value of the request is of another type than it must be", ""})) + "\n";
+  }
   speak_to_client(fd);
 }
 
@@ -600,7 +605,7 @@ std::string Keeper::answer(const std::string& request) {
   const std::string from = json.value("from", "");
   bool matched = false;
   for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
-    if (!from.empty() && from != found->link->sender(direction).node) continue;
+    if (json.contains("from") && from != found->link->sender(direction).node) continue;
     matched = true;
     if (auto done = impair(link, direction, json.value("change", "")); !done)
       return dump(to_json(done.error()));

@@ -46,6 +46,8 @@ class Keeper : private Timed {
   [[nodiscard]] Result<void> build();
   // Until told to go down, by the control socket or by SIGTERM.
   void serve();
+  // Ends everything else that runs in the lab.
+  void end_processes();
 
  private:
   // How one link is carried, as resolved for this kernel.
@@ -96,7 +98,6 @@ class Keeper : private Timed {
   [[nodiscard]] std::string counters_of(const CarriedLink& carried, Direction direction);
   void handle_signal();
   void reap();
-  void end_processes();
 
   [[nodiscard]] std::optional<SteadyTime> next_due() const override;
   void handle_due(SteadyTime now) override;

@@ -94,6 +94,18 @@ Result<void> end_keeper(const ProcessId& keeper) {
   return fail("keeper", fmt::format("process {} does not end", keeper.pid), "look at it with ps");
 }
 
+// Removes what a lab left whose keeper no longer runs. False where it stands, or somebody is at work on it.
+Result<bool> remove_left_behind(const StateDirectory& state) {
+  if (state.live_keeper()) return false;
+  const auto claim = state.claim({});
+  if (!claim || state.live_keeper()) return false;
+  if (const auto keeper = state.keeper()) {
+    if (auto ended = end_keeper(*keeper); !ended) return fail(ended.error());
+  }
+  if (auto removed = state.remove(); !removed) return fail(removed.error());
+  return true;
+}
+
 }  // namespace
 
 Result<Lab> Lab::up(Topology topology, const UpOptions& options) {
@@ -108,12 +120,13 @@ Result<Lab> Lab::up(Topology topology, const UpOptions& options) {
         fmt::format("take it down with 'lab down --name {}', or choose another --name", options.name));
   }
   if (state.exists()) {
-    if (auto removed = down(options.name); !removed) return fail(removed.error());
+    if (auto removed = remove_left_behind(state); !removed) return fail(removed.error());
   }
-  if (auto made = state.create(); !made) return fail(made.error());
+  const auto claim = state.create();
+  if (!claim) return fail(claim.error());
   LabPlan plan{std::move(topology), options.seed ? *options.seed : draw_seed(), options.seed.has_value(),
                !has_privilege()};
-  auto keeper = launch_keeper(state, std::move(plan));
+  auto keeper = launch_keeper(state, std::move(plan), *claim);
   if (keeper) return Lab(state, *keeper);
   if (const auto half_made = state.keeper()) (void)end_keeper(*half_made);
   (void)state.remove();
@@ -122,7 +135,8 @@ Result<Lab> Lab::up(Topology topology, const UpOptions& options) {
 
 Result<Lab> Lab::open(const std::string& name) {
   const StateDirectory state(name);
-  if (const auto keeper = state.live_keeper()) return Lab(state, *keeper);
+  const auto keeper = state.live_keeper();
+  if (keeper && state.exists()) return Lab(state, *keeper);
   return fail("", fmt::format("no lab '{}' stands", name),
               state.exists() ? fmt::format("remove what is left of it with 'lab down --name {}'", name)
                              : "bring one up with 'lab up', or see 'lab list'");
@@ -131,7 +145,13 @@ Result<Lab> Lab::open(const std::string& name) {
 Result<void> Lab::down(const std::string& name) {
   const StateDirectory state(name);
   if (!state.exists()) return fail("", fmt::format("there is no lab '{}'", name), "see 'lab list'");
+  // First, and unclaimed: an `up` that is at work fails thereby, and undoes what it has done.
   if (const auto keeper = state.keeper()) {
+    if (auto ended = end_keeper(*keeper); !ended) return ended;
+  }
+  const auto claim = state.claim(kDownWait);
+  if (!claim) return state.exists() ? fail(claim.error()) : Result<void>();
+  if (const auto keeper = state.live_keeper()) {  // of an `up` that had not begun with it yet
     if (auto ended = end_keeper(*keeper); !ended) return ended;
   }
   return state.remove();
@@ -140,10 +160,9 @@ Result<void> Lab::down(const std::string& name) {
 Result<std::vector<std::string>> Lab::cleanup() {
   std::vector<std::string> removed;
   for (const std::string& name : StateDirectory::names()) {
-    const StateDirectory state(name);
-    if (state.live_keeper()) continue;
-    if (auto done = down(name); !done) return fail(done.error());
-    removed.push_back(name);
+    const auto done = remove_left_behind(StateDirectory(name));
+    if (!done) return fail(done.error());
+    if (*done) removed.push_back(name);
   }
   return removed;
 }
@@ -168,6 +187,7 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
   const auto holder = holder_of(host);
   if (!holder) return fail(holder.error());
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& one : argv) arguments.push_back(const_cast<char*>(one.c_str()));
   arguments.push_back(nullptr);
   char directory[4096];
@@ -194,6 +214,7 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
     if (grandchild == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGTERM);
       ::execvp(arguments[0], arguments.data());
+      // NOLINTNEXTLINE(concurrency-mt-unsafe): this process has one thread
       give_up(argv[0] + ": " + std::strerror(errno) + "; remedy: give a program that exists");
     }
     failed.reset();

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -26,25 +27,25 @@ constexpr int kKeeperNice = -15;
 class Reporter {
  public:
   explicit Reporter(UniqueFd pipe) : pipe_(std::move(pipe)) {}
-  void failure(const Error& error) {
-    say({{"where", error.where}, {"what", error.what}, {"remedy", error.remedy}});
+  // False where nobody waits any more.
+  bool failure(const Error& error) {
+    return say({{"where", error.where}, {"what", error.what}, {"remedy", error.remedy}});
   }
-  void success() { say(Json::object()); }
+  [[nodiscard]] bool success() { return say(Json::object()); }
   void close() { pipe_.reset(); }
   [[nodiscard]] int fd() const { return pipe_.get(); }
 
  private:
-  void say(const Json& json) {
+  bool say(const Json& json) {
     const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-    (void)!::write(pipe_.get(), line.data(), line.size());
+    return ::write(pipe_.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
   }
   UniqueFd pipe_;
 };
 
 Result<void> own_mounts() {
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS) != 0) return fail_errno("", "making namespaces");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-    return fail_errno("/", "making mounts private");
+  if (auto done = make_mounts_private(); !done) return done;
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return fail_errno("/proc", "mounting it");
   }
@@ -61,15 +62,31 @@ void leave_the_terminal(const StateDirectory& state) {
   ::dup2(log.is_open() ? log.get() : null.get(), 2);
 }
 
-void close_all_but(int kept) {
-  if (kept > 3) ::close_range(3, static_cast<unsigned>(kept) - 1, 0);
-  ::close_range(static_cast<unsigned>(kept) + 1, ~0U, 0);
+void close_all_but(int one, int other) {
+  const auto less = static_cast<unsigned>(std::min(one, other));
+  const auto more = static_cast<unsigned>(std::max(one, other));
+  if (less > 3) ::close_range(3, less - 1, 0);
+  if (more > less + 1) ::close_range(less + 1, more - 1, 0);
+  ::close_range(more + 1, ~0U, 0);
 }
 
-// Process 1 of the lab. `go` reads a byte once the keeper's number is on disk.
-[[noreturn]] void keep(const StateDirectory& state, LabPlan plan, Reporter& report, const UniqueFd& go) {
+// What ends the keeper waits, from its first moment on, until it listens: process 1 of a PID namespace would
+// not hear it otherwise.
+void hold_back_signals() {
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ending, signal);
+  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
+// Process 1 of the lab. `go` reads a byte once the keeper's number is on disk; from then on that, and no
+// longer `claim`, keeps others off the lab.
+[[noreturn]] void keep(const StateDirectory& state, LabPlan plan, Reporter& report, const UniqueFd& go,
+                       int claim) {
   char byte = 0;
   if (::read(go.get(), &byte, 1) != 1) ::_exit(1);
+  ::close(claim);
   ::prctl(PR_SET_NAME, "lab-keeper");
   ::prctl(PR_SET_TIMERSLACK, 1UL);
   // The weather must be on time on a busy machine too; what the keeper starts runs as everything else does.
@@ -83,25 +100,28 @@ void close_all_but(int kept) {
   }
   {
     Keeper keeper(state, std::move(plan));
-    if (auto built = keeper.build(); !built) {
-      report.failure(built.error());
-      ::_exit(1);
-    }
-    report.success();
+    const auto built = keeper.build();
+    const bool heard = built ? report.success() : report.failure(built.error());
     report.close();
+    if (!heard) {  // whoever asked for the lab was killed: there is nobody else to undo it
+      keeper.end_processes();
+      (void)state.remove();
+    }
+    if (!heard || !built) ::_exit(1);
     keeper.serve();
   }
-  std::exit(0);
+  std::exit(0);  // NOLINT(concurrency-mt-unsafe): this process has one thread
 }
 
 // The process between: it makes the PID namespace, whose first process is its child, and ends.
-[[noreturn]] void found(const StateDirectory& state, LabPlan plan, Reporter& report) {
+[[noreturn]] void found(const StateDirectory& state, LabPlan plan, Reporter& report, int claim) {
   const auto give_up = [&](const Error& error) {
     report.failure(error);
     ::_exit(1);
   };
   leave_the_terminal(state);
-  close_all_but(report.fd());
+  close_all_but(report.fd(), claim);
+  hold_back_signals();
   const uid_t uid = ::geteuid();
   const gid_t gid = ::getegid();
   if (plan.rootless) {
@@ -119,7 +139,7 @@ void close_all_but(int kept) {
   if (child < 0) give_up(fail_errno("", "forking").value());
   if (child == 0) {
     start.reset();
-    keep(state, std::move(plan), report, go);
+    keep(state, std::move(plan), report, go, claim);
   }
   const auto id = ProcessId::of(child);
   if (!id || !state.write_keeper(*id))
@@ -130,14 +150,14 @@ void close_all_but(int kept) {
 
 }  // namespace
 
-Result<ProcessId> launch_keeper(const StateDirectory& state, LabPlan plan) {
+Result<ProcessId> launch_keeper(const StateDirectory& state, LabPlan plan, const UniqueFd& claim) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("", "making a pipe");
   const UniqueFd outcome(ends[0]);
   Reporter report{UniqueFd(ends[1])};
   const pid_t between = ::fork();
   if (between < 0) return fail_errno("", "forking");
-  if (between == 0) found(state, std::move(plan), report);
+  if (between == 0) found(state, std::move(plan), report, claim.get());
   report.close();
   ::waitpid(between, nullptr, 0);
   std::string answer;

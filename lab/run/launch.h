@@ -8,7 +8,9 @@
 namespace lab {
 
 // Forks the keeper into namespaces of its own and waits until it has built the lab, or failed to. The state
-// directory exists, and is the caller's to remove on an Error.
-[[nodiscard]] Result<ProcessId> launch_keeper(const StateDirectory& state, LabPlan plan);
+// directory exists, is claimed by `claim`, and is the caller's to remove on an Error. Where the caller is
+// killed meanwhile, the keeper undoes everything.
+[[nodiscard]] Result<ProcessId> launch_keeper(const StateDirectory& state, LabPlan plan,
+                                              const UniqueFd& claim);
 
 }  // namespace lab

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,14 +14,19 @@
 #include <cstring>
 #include <filesystem>
 #include <sstream>
+#include <thread>
 
 #include "lab/kernel/namespaces.h"
+#include "lab/topology/topology.h"
 
 namespace lab {
 namespace {
 
 constexpr std::chrono::seconds kAnswerWait{10};
 constexpr size_t kLongestAnswer = size_t{16} << 20;
+constexpr std::chrono::milliseconds kClaimPoll{2};
+// The first file that a lab has and the last that goes: what tells its directory from others.
+constexpr const char* kFirstFile = "keeper.log";
 
 // The path of a socket by way of its directory's descriptor, for sockaddr_un holds 107 characters only. The
 // descriptor must stay open as long as the path is used.
@@ -81,8 +87,10 @@ bool ProcessId::has_ended() const {
 }
 
 std::string StateDirectory::root() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   if (const char* given = std::getenv("LAB_STATE"); given != nullptr && *given != '\0') return given;
   if (::geteuid() == 0) return "/run/vpn-lab";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
   if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && *runtime != '\0') {
     return std::string(runtime) + "/vpn-lab";
   }
@@ -93,7 +101,8 @@ std::vector<std::string> StateDirectory::names() {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(root(), error)) {
-    if (entry.is_directory(error)) names.push_back(entry.path().filename());
+    const std::string name = entry.path().filename();
+    if (StateDirectory(name).exists()) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -101,10 +110,11 @@ std::vector<std::string> StateDirectory::names() {
 
 bool StateDirectory::exists() const {
   std::error_code error;
-  return std::filesystem::exists(path(), error);
+  if (!is_valid_name(name_, kLongestName) || !std::filesystem::is_directory(path(), error)) return false;
+  return std::filesystem::exists(file(kFirstFile), error) || std::filesystem::is_empty(path(), error);
 }
 
-Result<void> StateDirectory::create() const {
+Result<UniqueFd> StateDirectory::create() const {
   // Others must not be able to make us follow their links: the root is ours alone.
   if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
     return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
@@ -114,11 +124,41 @@ Result<void> StateDirectory::create() const {
     return fail(root(), "it is not a directory of this user",
                 "remove it, or name another place by LAB_STATE");
   }
-  if (::mkdir(path().c_str(), 0700) != 0) {
-    return fail_errno(path(), "making the directory",
-                      "choose another --name, or run 'lab down --name " + name_ + "'");
+  const bool made = ::mkdir(path().c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return fail_errno(path(), "making the directory");
+  if (!made && !exists()) {
+    return fail(path(), "it is in the way, and no lab's", "choose another --name, or remove it");
   }
-  return {};
+  if (!made) return fail(somebody_at_work());
+  auto claimed = claim({});
+  if (!claimed) return fail(somebody_at_work());
+  return claimed;
+}
+
+Error StateDirectory::somebody_at_work() const {
+  return {"lab " + name_, "another command is bringing it up or taking it down",
+          "wait for that, or choose another --name"};
+}
+
+Result<UniqueFd> StateDirectory::claim(std::chrono::milliseconds patience) const {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    UniqueFd directory(::open(path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory.is_open()) return fail_errno(path(), "opening the directory", "see 'lab list'");
+    while (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(path(), "locking the directory");
+      if (std::chrono::steady_clock::now() >= deadline) return fail(somebody_at_work());
+      std::this_thread::sleep_for(kClaimPoll);
+    }
+    // Who had it may have removed it, and another may have made it anew.
+    struct stat claimed {};
+    struct stat there {};
+    if (::fstat(directory.get(), &claimed) != 0) return fail_errno(path(), "looking at the directory");
+    if (::stat(path().c_str(), &there) == 0 && there.st_dev == claimed.st_dev &&
+        there.st_ino == claimed.st_ino) {
+      return directory;
+    }
+  }
 }
 
 Result<void> StateDirectory::make_directory(const std::string& relative) const {
@@ -133,6 +173,11 @@ Result<void> StateDirectory::remove() const {
   // An overlay's work directory may be entered by nobody but root, until its owner says otherwise.
   for (const auto& host : std::filesystem::directory_iterator(file("hosts"), error)) {
     std::filesystem::permissions(host.path() / "etc.work" / "work", std::filesystem::perms::owner_all, error);
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path(), error)) {
+    if (entry.path().filename() == kFirstFile) continue;
+    std::filesystem::remove_all(entry.path(), error);
+    if (error) return fail(entry.path(), "removing it: " + error.message(), "remove it by hand");
   }
   std::filesystem::remove_all(path(), error);
   if (error) return fail(path(), "removing it: " + error.message(), "remove it by hand");

@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -47,10 +48,14 @@ class StateDirectory {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::string path() const { return root() + "/" + name_; }
   [[nodiscard]] std::string file(const std::string& relative) const { return path() + "/" + relative; }
-  // Whether the folder is there, be the lab standing or not.
+  // Whether there is such a lab, standing, coming up, or left behind. Other folders, and names that no lab
+  // can have, are none.
   [[nodiscard]] bool exists() const;
-  // Makes the directory; an Error where it stands already.
-  [[nodiscard]] Result<void> create() const;
+  // Makes the directory and claims it; an Error where it stands already.
+  [[nodiscard]] Result<UniqueFd> create() const;
+  // Has the lab for oneself until the descriptor is closed: `up`, `down` and `cleanup` keep others of them
+  // off it. An Error where somebody else has it longer than `patience`, or where there is no such directory.
+  [[nodiscard]] Result<UniqueFd> claim(std::chrono::milliseconds patience) const;
   [[nodiscard]] Result<void> make_directory(const std::string& relative) const;
   // Removes it with all that is in it, and the root where that was the last.
   [[nodiscard]] Result<void> remove() const;
@@ -63,6 +68,8 @@ class StateDirectory {
   [[nodiscard]] std::optional<ProcessId> live_keeper() const;
 
  private:
+  [[nodiscard]] Error somebody_at_work() const;
+
   std::string name_;
 };
 

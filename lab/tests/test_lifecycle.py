@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,105 @@ def test_up_that_fails_half_way_undoes_itself(lab: LabProgram, tmp_path: Path) -
     assert not lab.state.exists()
 
 
+# Its daemon never makes a control socket: `lab up` waits ten seconds for that, and then undoes everything.
+NEVER_UP = """
+[[host]]
+name = "a"
+[[host]]
+name = "b"
+[[link]]
+name = "wan"
+ends = ["a", "b"]
+[[tunnel]]
+name = "wg0"
+kind = "command"
+command = ["sleep", "1000"]
+mesh = ["a", "b"]
+subnet = "10.7.0.0/24"
+"""
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def coming_up(lab: LabProgram, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`lab up`, whose lab has a keeper already and does not stand yet."""
+    topology = tmp_path / "never.toml"
+    topology.write_text(NEVER_UP)
+    with lab.begin("up", str(topology)) as process:
+        until((lab.state / "lab" / "logs" / "a-wg0.log").exists)
+        yield process
+
+
+def test_a_lab_whose_up_was_killed_undoes_itself(lab: LabProgram, coming_up: subprocess.Popen[str]) -> None:
+    coming_up.kill()
+    until(lambda: not (lab.state / "lab").exists())
+
+
+def test_while_a_lab_comes_up_nobody_else_may_have_its_name(lab: LabProgram, coming_up: subprocess.Popen[str]) -> None:
+    assert "lab  is coming up" in lab("list")
+    assert "stands already" in lab.refused("up", "pair")
+    assert lab("cleanup") == ""
+    lab("down")
+    assert coming_up.wait(60) == 1
+    assert not (lab.state / "lab").exists()
+
+
+def test_of_two_labs_with_one_name_one_comes_up(lab: LabProgram) -> None:
+    """Started at once, over and over: whatever the order, one stands, and nothing is left of the other."""
+    for _ in range(5):
+        both = [lab.begin("up", "pair", "--set", f"kind={kind}") for kind in ("vpn", "wireguard-go")]
+        assert sorted(process.wait(60) for process in both) == [0, 1]
+        for process in both:
+            process.stdout.close() if process.stdout else None
+        assert {daemon["running"] for daemon in lab.status()["daemons"]} == {True}
+        keeper = int((lab.state / "lab" / "keeper").read_text().split()[0])
+        assert _keepers_of(lab) == [keeper]
+        lab("down")
+
+
+def _keepers_of(lab: LabProgram) -> list[int]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if (process / "comm").read_text() == "lab-keeper\n" and str(lab.state).encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_name_that_no_lab_can_have_is_nobody_s_directory(lab: LabProgram, tmp_path: Path) -> None:
+    lab("up", "pair")
+    (tmp_path / "precious").write_text("kept")
+    (lab.state / "notes").mkdir()
+    (lab.state / "notes" / "precious").write_text("kept")
+    for name in ("..", ".", "", "lab/..", "notes"):
+        for verb in (["down"], ["status"], ["events"], ["exec", "left"]):
+            assert "lab '" in lab.refused(*verb, "--name", name, *(["--", "true"] if verb[0] == "exec" else [])), (verb, name)
+    assert "in the way" in lab.refused("up", "pair", "--name", "notes")
+    assert lab("cleanup") == ""
+    assert (tmp_path / "precious").exists() and (lab.state / "notes" / "precious").exists()
+    assert lab.status()["name"] == "lab"
+    shutil.rmtree(lab.state / "notes")
+
+
+@pytest.mark.parametrize("request_text", ['{"do":1}', '{"do":"link","link":[]}', '{"do":"impair","link":"wan","from":{}}', "[]", "{", "\xff"])
+def test_a_request_of_the_wrong_shape_is_answered(lab: LabProgram, request_text: str) -> None:
+    lab("up", "pair")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(lab.state / "lab" / "control.sock"))
+        client.sendall(request_text.encode("latin-1") + b"\n")
+        assert b'"error"' in client.recv(65536)
+    assert lab.status()["name"] == "lab"
+
+
 def test_an_ended_daemon_is_told(lab: LabProgram) -> None:
     lab("up", "pair")
     lab("exec", "left", "--", "sh", "-c", "kill -9 $(pgrep -f 'wireguard-go|vpn' | head -n 1)")
@@ -146,6 +248,16 @@ BAD_INPUT = [
     (["up", "pair", "--name", "no/name"], "no name for a lab"),
     (["up", "pair", "--name", "bad"], "stands already"),
     (["up", "pair", "--colour"], "--colour"),
+    (["up", "pair", "--seed", "-1"], "'-1' is no whole number"),
+    (["bring"], "no verb 'bring'"),
+    (["graph", "pair", "-o", "/nonexistent/pair.svg"], "/nonexistent/pair.svg"),
+    (["exec"], "lab exec --help"),
+    (["vm", "run", "--memory", "much", "--", "true"], "'much' is no size"),
+    (["vm", "run"], "lab vm run --help"),
+    (["bench", "--engine", "rope"], "rope"),
+    (["capture", "--name", "bad", "wan", "-o", "x.pcapng", "-s", "-1"], "'-1' is no number above 0"),
+    (["capture", "--name", "bad", "lan", "-o", "x.pcapng"], "no link or host 'lan'"),
+    (["impair", "--name", "bad", "wan:", "loss=1%"], "no end of it"),
     (["down", "--name", "none"], "there is no lab"),
     (["status", "--name", "none"], "no lab 'none' stands"),
     (["exec", "--name", "bad", "middle", "--", "true"], "no host 'middle'"),

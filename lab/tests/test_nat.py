@@ -1,4 +1,5 @@
-"""What NATs do beside mapping and filtering by kind (test_topologies.py): hairpin and time-outs (issue 5, item 1)."""
+"""What NATs do beside mapping and filtering by kind (test_topologies.py): neighbours that use one port, hairpin, and
+time-outs (issue 5, item 1; N3)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ name = "bob"
 routes = ["default via home"]
 [[host]]
 name = "home"
-nat = {{ kind = "{kind}", inside = ["alicelan", "boblan"], outside = "up", hairpin = {hairpin}, udp_timeout = "2s" }}
+nat = {{ kind = "{kind}", inside = ["alicelan", "boblan"], outside = "up", hairpin = {hairpin}, udp_timeout = "{timeout}" }}
 [[host]]
 name = "server"
 [[link]]
@@ -73,10 +74,94 @@ def heard(lab: LabProgram, host: str, seconds: float, speaker: str, to: str) -> 
         return listener.communicate(timeout=30)[0].strip()
 
 
-def up(lab: LabProgram, folder: Path, kind: str, hairpin: bool) -> None:
+def up(lab: LabProgram, folder: Path, kind: str, hairpin: bool, timeout: str = "2s") -> None:
     file = folder / "home.toml"
-    file.write_text(HOME.format(kind=kind, hairpin=str(hairpin).lower()))
+    file.write_text(HOME.format(kind=kind, hairpin=str(hairpin).lower(), timeout=timeout))
     lab("up", str(file))
+
+
+# Two sockets of the server tell whoever writes to them by which address and port they see him; a third, which nobody
+# has written to, says to an address what it is told to.
+TELL = """
+import select, socket
+sockets = []
+for port in (5000, 5001, 5002):
+    sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    sockets[-1].bind(("0.0.0.0", port))
+print("ready", flush=True)
+while True:
+    for s in select.select(sockets, [], [])[0]:
+        words, sender = s.recvfrom(200)
+        if words == b"where":
+            s.sendto(f"{sender[0]} {sender[1]}".encode(), sender)
+        else:
+            address, port, text = words.decode().split()
+            sockets[2].sendto(text.encode(), (address, int(port)))
+"""
+# By which address and port each of the server's two sockets sees port 4000 of this host, in turn, three times over.
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 4000))
+s.settimeout(0.5)
+for _ in range(3):
+    for port in (5000, 5001):
+        for attempt in range(60):
+            s.sendto(b"where", (sys.argv[1], port))
+            try:
+                answer, sender = s.recvfrom(100)
+            except TimeoutError:
+                continue
+            if sender[1] == port:
+                print(answer.decode(), flush=True)
+                break
+"""
+# Has the server's third socket say a word to an address, and prints what comes from it, or nothing.
+HAVE_SAID = """
+import socket, sys
+server, address, port, word, attempts = sys.argv[1:]
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 4000))
+s.settimeout(0.5)
+for attempt in range(int(attempts)):
+    s.sendto(f"{address} {port} {word}".encode(), (server, 5000))
+    try:
+        text, sender = s.recvfrom(100)
+    except TimeoutError:
+        continue
+    if sender[1] == 5002:
+        print(text.decode())
+        break
+else:
+    print("nothing")
+"""
+
+
+@pytest.mark.parametrize("kind", ["full-cone", "restricted", "port-restricted", "symmetric"])
+def test_neighbours_with_one_port_have_a_mapping_each(lab: LabProgram, tmp_path: Path, kind: str) -> None:
+    """RFC 4787, REQ-1 and REQ-3: behind a cone a socket has one outside port, whomever it speaks to, and has it alone."""
+    up(lab, tmp_path, kind, hairpin=False, timeout="300s")
+    with lab.begin("exec", "server", "--", "/usr/bin/python3", "-c", TELL) as server:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        seen: dict[str, set[str]] = {}
+        for _ in range(2):  # the second time each finds what it had, though its neighbour spoke in between
+            for host in ("alice", "bob"):
+                answers = lab("exec", host, "--", "/usr/bin/python3", "-c", ASK, SERVER).splitlines()
+                assert len(answers) == 6, f"{host}: every question is answered"
+                seen.setdefault(host, set()).update(answers)
+        assert not seen["alice"] & seen["bob"], "no two sockets have one port"
+        if kind == "symmetric":
+            assert [len(ports) for ports in seen.values()] == [2, 2], "one for each whom it speaks to"
+        else:
+            assert [len(ports) for ports in seen.values()] == [1, 1], "one, whomever it speaks to"
+            assert seen["alice"] == {f"{OUTSIDE} 4000"}, "its own port, where that is free"
+        let_in = kind in ("full-cone", "restricted")  # restricted: by the address, of which another port has been spoken to
+        for host in ("alice", "bob", "alice"):
+            word = f"for-{host}"
+            heard = lab("exec", host, "--", "/usr/bin/python3", "-c", HAVE_SAID, SERVER, *sorted(seen[host])[0].split(), word,
+                        "40" if let_in else "3")
+            assert heard.strip() == (word if let_in else "nothing"), host
+        server.terminate()
 
 
 @pytest.mark.parametrize("kind", ["full-cone", "restricted", "port-restricted"])

@@ -7,8 +7,8 @@
 
 namespace lab {
 
-// An SVG document: hosts as boxes, switches as ellipses, links as lines with their weather, tunnels as dashed
-// curves.
+// An SVG document: hosts and switches as boxes with their addresses, in columns, links as lines with their
+// weather, tunnels as dashed curves of a colour each.
 [[nodiscard]] std::string draw_svg(const Topology& topology);
 
 }  // namespace lab

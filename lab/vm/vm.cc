@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
+#include <utility>
 
 #include "lab/kernel/namespaces.h"
 #include "lab/kernel/unique_fd.h"
@@ -36,17 +39,36 @@ Result<fs::path> scripts() {
               "run 'make install', or build/bin/lab");
 }
 
-fs::path cache_directory() {
-  if (const char* given = std::getenv("LAB_VM_CACHE")) return given;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0')
-    return fs::path(cache) / "vpn-lab";
-  const char* home = std::getenv("HOME");
-  return fs::path(home != nullptr ? home : "/tmp") / ".cache" / "vpn-lab";
+// Empty where it is not set. Nothing here runs beside another thread.
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return value != nullptr ? value : "";
 }
 
-Result<void> build(const fs::path& script, const fs::path& kernel) {
-  const fs::path unfinished = kernel.string() + "." + std::to_string(::getpid());
-  const fs::path log = kernel.string() + ".log";
+fs::path cache_directory() {
+  if (const std::string given = environment("LAB_VM_CACHE"); !given.empty()) return given;
+  if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
+    return fs::path(cache) / "vpn-lab";
+  const std::string home = environment("HOME");
+  return fs::path(home.empty() ? "/tmp" : home) / ".cache" / "vpn-lab";
+}
+
+// Has a script make `result`, a file or a directory, unless it is there: one process at a time, all or
+// nothing.
+Result<std::string> ensure(const fs::path& result, const char* script, const char* announcement) {
+  const auto from = scripts();
+  if (!from) return fail(from.error());
+  std::error_code error;
+  if (fs::exists(result, error)) return result.string();
+  fs::create_directories(result.parent_path(), error);
+  const UniqueFd lock(::open((result.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.is_open()) return fail_errno(result, "opening the cache", "name another place by LAB_VM_CACHE");
+  if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno(result, "locking the cache");
+  if (fs::exists(result, error)) return result.string();  // another process has just made it
+  fmt::print(stderr, "lab vm: {}\n", announcement);
+  const fs::path unfinished = result.string() + "." + std::to_string(::getpid());
+  const std::string log = result.string() + ".log";
+  const std::string program = *from / script;
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("", "forking");
   if (child == 0) {
@@ -54,17 +76,113 @@ Result<void> build(const fs::path& script, const fs::path& kernel) {
     const UniqueFd output(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     ::dup2(output.get(), 1);
     ::dup2(output.get(), 2);
-    ::execl(script.c_str(), script.c_str(), unfinished.c_str(), nullptr);
+    ::execl(program.c_str(), program.c_str(), unfinished.c_str(), nullptr);
     ::_exit(127);
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  if (status == 0 && ::rename(unfinished.c_str(), result.c_str()) == 0) return result.string();
+  fs::remove_all(unfinished, error);
+  return fail("lab vm", std::string("the kernel could not be made ready by ") + script,
+              fmt::format("see {}; 'ci/install-deps' brings what it needs", log));
+}
+
+bool is_installed(const std::string& program) {
+  for (const char* place :
+       {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
+    if (::access((place + program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+// Those of `needed` (file or program, package) that are not there, as apt-get takes them.
+std::string missing_packages(std::initializer_list<std::pair<const char*, const char*>> needed) {
+  std::string packages;
+  for (const auto& [what, package] : needed) {
+    const bool there = *what == '/' ? ::access(what, R_OK) == 0 : is_installed(what);
+    if (!there) packages += std::string(packages.empty() ? "" : " ") + package;
+  }
+  return packages;
+}
+
+// Whether this process may trace a child's system calls, which is how User-Mode Linux runs programs.
+bool can_trace() {
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(1);
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const bool stopped = WIFSTOPPED(status);
+  if (stopped) {
+    ::kill(child, SIGKILL);
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+  }
+  return stopped;
+}
+
+bool is_ready_for_qemu(const fs::path& kernel) {
   std::error_code error;
-  if (status == 0 && ::rename(unfinished.c_str(), kernel.c_str()) == 0) return {};
-  fs::remove(unfinished, error);
-  return fail("lab vm", "the kernel could not be built",
-              fmt::format("see {}; 'ci/install-deps' brings what it needs", log.string()));
+  return fs::exists(kernel / "lab/vmlinuz", error) && fs::exists(kernel / "lab/initrd", error);
+}
+
+fs::path qemu_kernel_path() {
+  if (const std::string given = environment("LAB_KDIR"); !given.empty()) return given;
+  return cache_directory() / "linux-debian";
+}
+
+Readiness uml_readiness() {
+#if !defined(__x86_64__)
+  return {false, "User-Mode Linux is for x86-64 processors", "use a machine that has one"};
+#endif
+  if (read_file("/proc/cpuinfo").value_or("").find(" amx_tile") != std::string::npos) {
+    return {false, "User-Mode Linux does not run on a processor with AMX", "use 'lab vm run --machine qemu'"};
+  }
+  if (!can_trace()) {
+    return {false, "this process may not trace its children",
+            "sysctl kernel.yama.ptrace_scope=1; in a container, --cap-add SYS_PTRACE"};
+  }
+  const auto kernel = cached_kernel_path();
+  std::error_code error;
+  if (kernel && fs::exists(*kernel, error)) return {true, "its kernel is built: " + *kernel, ""};
+  const std::string packages = missing_packages({{kKernelSource, "linux-source-6.12"},
+                                                 {"gcc", "gcc"},
+                                                 {"make", "make"},
+                                                 {"flex", "flex"},
+                                                 {"bison", "bison"},
+                                                 {"bc", "bc"},
+                                                 {"xz", "xz-utils"},
+                                                 {"/usr/include/gelf.h", "libelf-dev"}});
+  if (!packages.empty()) return {false, "its kernel cannot be built here", "apt-get install " + packages};
+  if (!kernel) return {false, kernel.error().what, kernel.error().remedy};
+  return {true, "the first 'lab vm run' builds its kernel, in some minutes", ""};
+}
+
+Readiness qemu_readiness() {
+  const fs::path kernel = qemu_kernel_path();
+  const bool ready = is_ready_for_qemu(kernel);
+  std::string packages = missing_packages({{"qemu-system-x86_64", "qemu-system-x86"}});
+  if (!ready) {
+    const std::string others = missing_packages({{"apt-get", "apt"},
+                                                 {"busybox", "busybox-static"},
+                                                 {"cpio", "cpio"},
+                                                 {"depmod", "kmod"},
+                                                 {"xz", "xz-utils"}});
+    packages += (packages.empty() || others.empty() ? "" : " ") + others;
+  }
+  if (!packages.empty()) return {false, "programs are missing", "apt-get install " + packages};
+  if (!ready && !environment("LAB_KDIR").empty()) {
+    return {false, "LAB_KDIR=" + kernel.string() + " is no kernel made ready",
+            "run lab/vm/qemu-prep on it, or unset LAB_KDIR"};
+  }
+  return {true, ready ? "its kernel is ready: " + kernel.string() : "the first run fetches Debian's kernel",
+          ""};
 }
 
 }  // namespace
@@ -92,18 +210,21 @@ Result<std::string> cached_kernel_path() {
 Result<std::string> ensure_kernel() {
   const auto kernel = cached_kernel_path();
   if (!kernel) return fail(kernel.error());
-  std::error_code error;
-  if (fs::exists(*kernel, error)) return *kernel;
-  fs::create_directories(fs::path(*kernel).parent_path(), error);
-  const UniqueFd lock(::open((*kernel + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock.is_open()) return fail_errno(*kernel, "opening the cache", "name another place by LAB_VM_CACHE");
-  if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno(*kernel, "locking the cache");
-  if (fs::exists(*kernel, error)) return *kernel;  // another process has just built it
-  fmt::print(stderr, "lab vm: building the kernel, once; this takes some minutes\n");
-  const auto from = scripts();
-  if (!from) return fail(from.error());
-  if (auto built = build(*from / "uml-build", *kernel); !built) return fail(built.error());
-  return *kernel;
+  return ensure(*kernel, "uml-build", "building the kernel, once; this takes some minutes");
+}
+
+Result<std::string> ensure_qemu_kernel() {
+  const fs::path kernel = qemu_kernel_path();
+  if (is_ready_for_qemu(kernel)) return kernel.string();
+  if (const Readiness found = qemu_readiness(); !found.ready) {
+    return fail("lab vm", found.detail, found.remedy);
+  }
+  return ensure(kernel, "qemu-fetch", "fetching Debian's kernel, once");
+}
+
+Readiness readiness_of(Machine machine) {
+  if (const auto from = scripts(); !from) return {false, from.error().what, from.error().remedy};
+  return machine == Machine::kUml ? uml_readiness() : qemu_readiness();
 }
 
 Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv) {
@@ -115,13 +236,9 @@ Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv) 
     if (!kernel) return kernel.error();
     call = {*from / "uml-run", "-k", *kernel};
   } else {
-    const char* kernel = std::getenv("LAB_KDIR");
-    if (kernel == nullptr) {
-      return Error{"lab vm", "no kernel for QEMU is named",
-                   "unpack a linux-image package into a directory, prepare it with lab/vm/qemu-prep DIR, and "
-                   "set LAB_KDIR=DIR"};
-    }
-    call = {*from / "qemu-run", "-K", kernel};
+    const auto kernel = ensure_qemu_kernel();
+    if (!kernel) return kernel.error();
+    call = {*from / "qemu-run", "-K", *kernel};
   }
   call.insert(call.end(), {"-m", options.memory, "-t", std::to_string(options.limit_seconds)});
   std::vector<std::string> writable = options.writable;
@@ -130,6 +247,7 @@ Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv) 
   call.emplace_back("--");
   call.insert(call.end(), argv.begin(), argv.end());
   std::vector<char*> arguments;
+  arguments.reserve(call.size() + 1);
   for (std::string& one : call) arguments.push_back(one.data());
   arguments.push_back(nullptr);
   ::execv(arguments[0], arguments.data());

@@ -30,6 +30,19 @@ struct VmOptions {
 // Builds the kernel unless it is cached. Takes some minutes, once; says so on stderr.
 [[nodiscard]] Result<std::string> ensure_kernel();
 
+// The same for QEMU: LAB_KDIR, where qemu-prep has made one ready, else Debian's own, fetched once and
+// cached.
+[[nodiscard]] Result<std::string> ensure_qemu_kernel();
+
+// Whether commands can run under a machine here.
+struct Readiness {
+  bool ready = false;
+  std::string detail;  // what will be used, or what is missing
+  std::string remedy;  // where something is
+};
+// Found out without starting the machine.
+[[nodiscard]] Readiness readiness_of(Machine machine);
+
 // Replaces this process by the machine running `argv`; its exit status is the command's, 124 where the limit
 // was reached, 125 where the machine ended without a verdict. Returns only on failure.
 [[nodiscard]] Error run_in_vm(const VmOptions& options, const std::vector<std::string>& argv);

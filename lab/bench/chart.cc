@@ -1,10 +1,11 @@
-#include "lab/bench/svg.h"
+#include "lab/bench/chart.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "lab/bench/report.h"
+#include "lab/svg.h"
 
 namespace lab::bench {
 namespace {
@@ -45,51 +46,13 @@ std::string bar_of(const Report& report, const CandidateReport& candidate, const
 
 }  // namespace
 
-std::string escape_xml(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '&') {
-      escaped += "&amp;";
-    } else if (c == '<') {
-      escaped += "&lt;";
-    } else if (c == '>') {
-      escaped += "&gt;";
-    } else if (c == '"') {
-      escaped += "&quot;";
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
-std::string svg_document(double width, double height, const std::string& body) {
-  return fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "height=\"{1:.0f}\">\n<style>text{{font:12px sans-serif;fill:#222}} "
-      ".title{{font-weight:bold;font-size:14px}} "
-      ".note{{fill:#666}} .bar{{fill:#9db4c8}} .ours{{fill:#2f7d4f}} "
-      ".whisker{{stroke:#222;stroke-width:1.5}} "
-      ".axis{{stroke:#bbb}} .curve{{fill:none;stroke:#2f7d4f;stroke-width:2}} "
-      ".second{{stroke:#b5651d}}"
-      "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{2}</svg>\n",
-      width, height, body);
-}
-
-std::string svg_text(double x, double y, std::string_view style, std::string_view text,
-                     std::string_view anchor) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", x, y,
-                     style, anchor, escape_xml(text));
-}
-
-std::string svg_rect(double x, double y, double width, double height, std::string_view style) {
-  return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" class=\"{}\"/>\n", x,
-                     y, width, height, style);
-}
-
-std::string svg_line(double x1, double y1, double x2, double y2, std::string_view style) {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1,
-                     x2, y2, style);
+std::string chart_document(double width, double height, const std::string& body) {
+  return svg_document(
+      width, height, "lab bench",
+      "text{font:12px sans-serif;fill:#222} .title{font-weight:bold;font-size:14px} .note{fill:#666} "
+      ".bar{fill:#9db4c8} .ours{fill:#2f7d4f} .whisker{stroke:#222;stroke-width:1.5} .axis{stroke:#bbb} "
+      ".curve{fill:none;stroke:#2f7d4f;stroke-width:2} .second{stroke:#b5651d}",
+      body);
 }
 
 std::string to_svg(const Report& report) {
@@ -121,7 +84,7 @@ std::string to_svg(const Report& report) {
       body += svg_text(kMargin, y, "note", candidate.name + ": " + failure);
     }
   }
-  return svg_document(kWidth, y + kMargin, body);
+  return chart_document(kWidth, y + kMargin, body);
 }
 
 }  // namespace lab::bench
