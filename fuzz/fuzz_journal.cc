@@ -152,9 +152,8 @@ void check_life(fuzz::Input& input) {
 
 // What the host gives us as it is, a sysctl's value, say, must not end us, nor make two lines of one.
 void check_raw(std::string raw) {
-  for (const std::string& line :
-       {host::journal_header(raw, kNamespace), host::address_line(raw, raw),
-        host::announcement_line({1, host::SetSysctl{raw, raw}, raw})}) {
+  for (const std::string& line : {host::journal_header(raw, kNamespace), host::address_line(raw, raw),
+                                  host::announcement_line({1, host::SetSysctl{raw, raw}, raw})}) {
     VPN_CHECK(line.find('\n') == line.size() - 1);
     VPN_CHECK(read(host::journal_header("", kNamespace) + line).has_value());
   }
@@ -162,9 +161,8 @@ void check_raw(std::string raw) {
 
 void check_state(std::string_view text) {
   const auto stamp = daemon::StateFile::parse(text);
-  const bool is_hex = text.size() >= 24 && std::all_of(text.begin(), text.begin() + 24, [](unsigned char c) {
-                        return std::isxdigit(c) != 0;
-                      });
+  const bool is_hex = text.size() >= 24 && std::all_of(text.begin(), text.begin() + 24,
+                                                       [](unsigned char c) { return std::isxdigit(c) != 0; });
   VPN_CHECK(stamp.has_value() == is_hex);
   if (!stamp) return;
   for (size_t at = 0; at < stamp->size(); ++at) {

@@ -161,9 +161,11 @@ void check_route(const Bytes& message) {
   // It is found by what it says, and by nothing else.
   const IpPrefix own{route->destination.value_or(IpAddress()), route->destination_bits};
   const bool says_where = route->destination.has_value() || route->destination_bits == 0;
-  VPN_CHECK(host::leads_to(*route, own, route->table.value_or(0)) == (says_where && route->table.has_value()));
+  VPN_CHECK(host::leads_to(*route, own, route->table.value_or(0)) ==
+            (says_where && route->table.has_value()));
   VPN_CHECK(!host::leads_to(*route, own, route->table.value_or(0) + 1));
-  VPN_CHECK(!host::leads_to(*route, {own.address, static_cast<uint8_t>(own.length ^ 1)}, route->table.value_or(0)));
+  VPN_CHECK(
+      !host::leads_to(*route, {own.address, static_cast<uint8_t>(own.length ^ 1)}, route->table.value_or(0)));
   Bytes other(own.address.bytes().begin(), own.address.bytes().end());
   other.back() ^= 1;
   const IpAddress next =

@@ -128,7 +128,8 @@ Result<JournalContents, Error> read_journal(std::string_view text, const std::st
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     try {
       const json object = json::parse(line);
-      if (number == 1 && number_in(object, "network_namespace", std::numeric_limits<uint64_t>::max()) != network_namespace) {
+      if (number == 1 &&
+          number_in(object, "network_namespace", std::numeric_limits<uint64_t>::max()) != network_namespace) {
         return fail(Error{path, 0, "", "tells of another network namespace",
                           "run this in that namespace, or remove the file if that is gone"});
       }

@@ -33,7 +33,8 @@ TEST(JournalText, ANumberOutsideItsRangeIsDamage) {
   };
   EXPECT_TRUE(with("2", "4294967295").has_value());
   for (const char* kind : {"3", "77", "-1", "1.5"}) EXPECT_EQ(with(kind, "254").error().line, 2) << kind;
-  for (const char* table : {"4294967296", "-1", "1e300"}) EXPECT_EQ(with("0", table).error().line, 2) << table;
+  for (const char* table : {"4294967296", "-1", "1e300"})
+    EXPECT_EQ(with("0", table).error().line, 2) << table;
 }
 
 // The JSON library throws at such text; nothing caught that.

@@ -19,7 +19,7 @@ namespace vpn::host {
 
 // RTM_NEWROUTE: an entry of a table, or the answer to the question for a way.
 struct RouteMessage {
-  uint8_t destination_bits = 0;          // 0: a default route, which need not tell a destination
+  uint8_t destination_bits = 0;  // 0: a default route, which need not tell a destination
   std::optional<IpAddress> destination;
   std::optional<uint32_t> table;
   uint32_t interface = 0;  // 0: into none
