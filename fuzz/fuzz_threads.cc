@@ -119,26 +119,32 @@ Bytes packet_of(uint32_t label, size_t from) {
 
 // What a thread saw at one end.
 struct Tally {
-  uint64_t offered = 0, carried = 0;   // packets given, datagrams with a packet made
-  uint64_t received = 0, refused = 0;  // datagrams
+  uint64_t offered = 0, carried = 0;                 // packets given, datagrams with a packet made
+  uint64_t received = 0, refused = 0;                // datagrams
   std::vector<std::pair<uint32_t, Counter>> sealed;  // the receiver's index, and the counter
   std::vector<uint32_t> delivered;
 };
 
 struct End {
   End(size_t own_number, const SharedClock& clock)
-      : number(own_number), random(100 + own_number), shared(random, {}, [&clock] { return clock.now(); }) {
+      : number(own_number),
+        options{.report_ephemeral_keys = own_number == 0},
+        random(100 + own_number),
+        shared(random, options, [&clock] { return clock.now(); }) {
     const auto node = shared.control();
     node->set_private_key(Secret<32>(fuzz::key(static_cast<uint8_t>(1 + number))), node.now());
   }
   size_t number;
+  core::NodeOptions options;
   fuzz::SeededRandom random;
   SharedNode shared;
   Mailbox mailbox;
   PublicKey other;
-  std::atomic<bool> woken = false;   // the main loop is to do a round
-  bool timer_fired = true;           // the main loop's own, as what follows
+  std::set<fuzz::Bytes32> ephemeral_keys;  // told, not seen in a message yet; whoever has control uses it
+  std::atomic<bool> woken = false;         // the main loop is to do a round
+  bool timer_fired = true;                 // the main loop's own, as what follows
   std::optional<Instant> timer_set;
+  std::array<uint8_t, 12> timestamp_sent{};
 };
 
 class World {
@@ -179,9 +185,26 @@ class Thread {
     }
     world_.ends[1 - end.number].mailbox.put(Bytes(datagram.begin(), datagram.end()));
   }
-  // As Worker::drain_transmits.
+  // As Worker::drain_transmits, with a key log.
   void drain_transmits(End& end, SharedNode::Control& control) {
-    while (const auto transmit = control->poll_transmit(control.now())) post(end, transmit->datagram);
+    while (const auto transmit = control->poll_transmit(control.now())) {
+      if (end.options.report_ephemeral_keys) note_keys(end, control, transmit->datagram);
+      post(end, transmit->datagram);
+    }
+  }
+
+  // The key that a handshake message carries was told before the message, once.
+  static void note_keys(End& end, SharedNode::Control& control, BytesView datagram) {
+    while (const auto key = control->poll_ephemeral_key()) {
+      fuzz::Bytes32 bytes;
+      copy_bytes(key->private_key.view(), bytes);
+      VPN_CHECK(end.ephemeral_keys.insert(fuzz::public_of(bytes)).second);
+    }
+    const auto type = load_le<uint32_t>(datagram.data());
+    if (type != 1 && type != 2) return;
+    fuzz::Bytes32 carried;
+    copy_bytes(datagram.subspan(type == 1 ? 8 : 12, 32), carried);
+    VPN_CHECK(end.ephemeral_keys.erase(carried) == 1);
   }
 
   World& world_;
@@ -233,8 +256,8 @@ class Worker : public Thread {
     std::vector<Bytes> datagrams = end.mailbox.take(count);
     tallies_[end.number].received += datagrams.size();
     for (Bytes& datagram : datagrams) {
-      const bool is_data = datagram.size() >= wire::kDataOverheadBytes &&
-                           load_le<uint32_t>(datagram.data()) == kDataType;
+      const bool is_data =
+          datagram.size() >= wire::kDataOverheadBytes && load_le<uint32_t>(datagram.data()) == kDataType;
       if (is_data) {
         await_opening(end, datagram);
         continue;
@@ -372,8 +395,10 @@ class MainLoop : public Thread {
       drain_transmits(end, control);
     }
     const auto control = end.shared.control();
-    while (control->poll_event()) continue;
+    while (const auto event = control->poll_event()) VPN_CHECK(core::event_name(event->kind) != "unknown");
     end.timer_set = control->poll_timeout();
+    VPN_CHECK(control->greatest_timestamp_sent() >= end.timestamp_sent);
+    end.timestamp_sent = control->greatest_timestamp_sent();
     end.shared.note_main_loop_done(control);
   }
 
@@ -385,11 +410,23 @@ class MainLoop : public Thread {
   }
 
   static void report(End& end) {
-    const auto peers = end.shared.data()->peers();
+    std::vector<PeerId> peers;
+    {
+      const auto node = end.shared.data();
+      VPN_CHECK(node->private_key().has_value());
+      std::set<std::string_view> names;
+      uint64_t dropped = 0;
+      for (size_t reason = 0; reason < core::kDropCount; ++reason) {
+        const auto drop = static_cast<core::Drop>(reason);
+        VPN_CHECK(names.insert(core::drop_name(drop)).second);
+        dropped += node->drops().of(drop);
+      }
+      VPN_CHECK(dropped == node->drops().total());
+      peers = node->peers();
+    }
     for (const PeerId peer : peers) {
       const auto node = end.shared.data();
       VPN_CHECK(node->status(peer, node.now().monotonic).has_value());
-      VPN_CHECK(node->drops().total() >= node->drops().of(core::Drop::kReplayed));
     }
   }
 
@@ -397,14 +434,15 @@ class MainLoop : public Thread {
   static void reset_peer(End& end) {
     {
       const auto control = end.shared.control();
-      control->remove_peer(control->peers().front());
+      control->remove_peer(*control->find_peer(end.other));
+      VPN_CHECK(!control->find_peer(end.other));
     }
     World::add_peer(end);
   }
 
   static void change(End& end, uint8_t what, uint8_t how) {
     const auto control = end.shared.control();
-    const PeerId peer = control->peers().front();
+    const PeerId peer = *control->find_peer(end.other);
     core::RekeyLimits limits;
     switch (what) {
       case 6:
@@ -423,6 +461,7 @@ class MainLoop : public Thread {
         break;
       case 10:
         control->set_private_key(Secret<32>(fuzz::key(static_cast<uint8_t>(1 + end.number))), control.now());
+        VPN_CHECK(control->public_key() != end.other);
         break;
       case 11:
         control->set_persistent_keepalive(peer, std::chrono::seconds(how), control.now());
@@ -475,18 +514,19 @@ void check_accounts(World& world, const std::vector<const Thread*>& threads) {
     }
     const auto node = end.shared.data();
     uint64_t staged = 0;
-    for (const PeerId peer : node->peers()) staged += node->status(peer, node.now().monotonic)->staged_packets;
+    for (const PeerId peer : node->peers())
+      staged += node->status(peer, node.now().monotonic)->staged_packets;
     const auto& drops = node->drops();
     VPN_CHECK(sum.refused == dropped(drops, core::Drop::kUnknownType, core::Drop::kSourceNotAllowed));
-    VPN_CHECK(sum.offered == sum.carried + staged +
-                                 dropped(drops, core::Drop::kOutboundNotIp, core::Drop::kPeerRemoved));
+    VPN_CHECK(sum.offered ==
+              sum.carried + staged + dropped(drops, core::Drop::kOutboundNotIp, core::Drop::kPeerRemoved));
   }
 }
 
 void check_recovery(World& world, MainLoop& main, Worker& worker) {
   for (End& end : world.ends) {
     const auto control = end.shared.control();
-    control->allow(control->peers().front(), World::prefix_of(end));
+    control->allow(*control->find_peer(end.other), World::prefix_of(end));
   }
   std::array<size_t, 2> before{worker.tally(0).delivered.size(), worker.tally(1).delivered.size()};
   for (size_t round = 0; round < 60; ++round) {
