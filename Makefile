@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
+.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan fuzz-tsan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,10 @@ fuzz-minimize: ## keep the corpora small, and take over what fuzzing found
 
 fuzz-msan: ## the targets that MemorySanitizer can judge; the other corpora under valgrind
 	@ci/fuzz-msan
+
+fuzz-tsan: ## the target that has threads, under ThreadSanitizer
+	@ci/build fuzz-tsan --target fuzz_threads
+	@ci/fuzz --build build-fuzz-tsan --seconds $(FUZZ_SECONDS) threads
 
 mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each within FUZZ_SECONDS
 	@ci/mutants --seconds $(FUZZ_SECONDS)

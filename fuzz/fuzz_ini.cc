@@ -1,7 +1,8 @@
 // The wg-quick file: any text is read without a crash. What is accepted says the same after writing and
 // reading it again, holds nothing that a shell, a terminal or a resolver could stumble over, and keeps its
-// numbers within their limits; what is refused is refused with one printable line that names a line of the
-// text. And it means what it means to wg-quick, by a naive reading of that grammar.
+// numbers within their limits; what is refused is refused with printable lines, in the order of the lines of
+// the text that they name, of which the first thing refused is one. And it means what it means to wg-quick,
+// by a naive reading of that grammar.
 #include <arpa/inet.h>
 
 #include <algorithm>
@@ -25,6 +26,19 @@ bool is_printable(std::string_view text) {
                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+// RFC 1918, RFC 3927, RFC 4193, RFC 4291; an IPv4 prefix by its first two bytes, one of IPv6 by its first.
+bool is_private(const IpPrefix& prefix) {
+  const BytesView bytes = prefix.address.bytes();
+  if (!prefix.address.is_ipv4()) {
+    return (prefix.length >= 7 && (bytes[0] & 0xfe) == 0xfc) ||
+           (prefix.length >= 10 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
+  }
+  return (prefix.length >= 8 && bytes[0] == 10) ||
+         (prefix.length >= 12 && bytes[0] == 172 && bytes[1] / 16 == 1) ||
+         (prefix.length >= 16 && bytes[0] == 192 && bytes[1] == 168) ||
+         (prefix.length >= 16 && bytes[0] == 169 && bytes[1] == 254);
+}
+
 void check_values(const config::Config& config) {
   for (const auto& domain : config.interface.dns_search) VPN_CHECK(!domain.empty() && is_printable(domain));
   VPN_CHECK(is_printable(config.interface.user));
@@ -33,6 +47,15 @@ void check_values(const config::Config& config) {
     for (const auto& command : *commands) VPN_CHECK(!command.empty() && is_printable(command));
   }
   VPN_CHECK(!config.interface.mtu || *config.interface.mtu >= 576);
+  VPN_CHECK(config.interface.workers <= config::kMostWorkers);
+  for (const IpPrefix& lan : config.interface.allow_lan) VPN_CHECK(is_private(lan));
+  VPN_CHECK(config.interface.masquerade.find_first_of(" /%\"\\") == std::string::npos);
+  for (const auto* cgroups : {&config.interface.tunnel_cgroups, &config.interface.bypass_cgroups}) {
+    for (const auto& path : *cgroups) {
+      VPN_CHECK(!path.empty() && is_printable(path) && path.find_first_of("\"\\ ") == std::string::npos);
+      VPN_CHECK(path.find("..") == std::string::npos);
+    }
+  }
   for (const config::PeerConfig& peer : config.peers) {
     VPN_CHECK(is_printable(peer.name));
     VPN_CHECK(!peer.preshared_key || !peer.preshared_key->is_zero());
@@ -164,6 +187,19 @@ void check_meaning(const config::Config& config, const std::string& text) {
   VPN_CHECK(peers == config.peers.size());
 }
 
+// Of a text that was refused: `first` is among all that is wrong with it.
+void check_errors(const Error& first, const std::vector<Error>& all, const std::string& text) {
+  int line = 1;
+  bool has_first = false;
+  for (const Error& error : all) {
+    VPN_CHECK(is_printable(error.to_string()) && !error.problem.empty() && !error.remedy.empty());
+    VPN_CHECK(error.line >= line && error.line <= std::count(text.begin(), text.end(), '\n') + 1);
+    line = error.line;
+    has_first = has_first || error.to_string() == first.to_string();
+  }
+  VPN_CHECK(has_first);
+}
+
 }  // namespace
 }  // namespace vpn
 
@@ -171,10 +207,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vpn;
   const std::string text(reinterpret_cast<const char*>(data), size);
   const auto config = config::parse_ini(text, "fuzz.conf");
+  const std::vector<Error> errors = config::find_ini_errors(text, "fuzz.conf");
+  VPN_CHECK(errors.empty() == config.has_value());
   if (!config) {
-    const Error& error = config.error();
-    VPN_CHECK(is_printable(error.to_string()) && !error.problem.empty() && !error.remedy.empty());
-    VPN_CHECK(error.line >= 1 && error.line <= std::count(text.begin(), text.end(), '\n') + 1);
+    check_errors(config.error(), errors, text);
     return 0;
   }
   check_values(*config);

@@ -18,6 +18,7 @@ constexpr size_t kMaxSteps = 512;
 // What RFC 6479 approximates: the set of all counters seen, and the greatest.
 class NaiveWindow {
  public:
+  NaiveWindow() { seen_.reserve(kMaxSteps / 2); }
   [[nodiscard]] bool would_accept(Counter counter) const {
     if (counter >= kFirstRejected) return false;
     if (seen_.empty()) return true;

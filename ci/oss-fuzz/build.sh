@@ -1,6 +1,8 @@
 #!/bin/bash -eu
 # Builds every fuzz target into $OUT, as OSS-Fuzz and ClusterFuzzLite ask for it: $CC, $CXX, $CXXFLAGS and $LIB_FUZZING_ENGINE come
 # from them. Each target gets its corpus, its dictionary and its options; the shared libraries lie in $OUT/lib.
+# The image asks for libc++; the libraries that it installs (fmt, spdlog) speak libstdc++.
+export CXXFLAGS=${CXXFLAGS//-stdlib=libc++/}
 source_dir=$SRC/vpn-lab
 build_dir=$WORK/build
 

@@ -27,25 +27,34 @@ StateFile::~StateFile() {
   if (is_kept() && fstat(fd_.get(), &status) == 0 && status.st_size == 0) unlink(path_.c_str());
 }
 
-std::optional<StateFile::Stamp> StateFile::read() const {
-  std::array<char, kHexBytes> text{};
+std::string StateFile::to_text(const Stamp& stamp) {
+  std::string text(kHexBytes + 1, '\0');  // sodium_bin2hex ends it with one
+  sodium_bin2hex(text.data(), text.size(), stamp.data(), stamp.size());
+  text.back() = '\n';
+  return text;
+}
+
+std::optional<StateFile::Stamp> StateFile::parse(std::string_view text) noexcept {
   Stamp stamp{};
   size_t bytes = 0;
-  if (!is_kept() || pread(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
-    return std::nullopt;
-  if (sodium_hex2bin(stamp.data(), stamp.size(), text.data(), text.size(), nullptr, &bytes, nullptr) != 0 ||
-      bytes != stamp.size()) {
+  if (text.size() < kHexBytes ||
+      sodium_hex2bin(stamp.data(), stamp.size(), text.data(), kHexBytes, nullptr, &bytes, nullptr) != 0) {
     return std::nullopt;
   }
-  return stamp;
+  return bytes == stamp.size() ? std::optional(stamp) : std::nullopt;
+}
+
+std::optional<StateFile::Stamp> StateFile::read() const {
+  std::array<char, kHexBytes> text{};
+  if (!is_kept()) return std::nullopt;
+  const ssize_t got = pread(fd_.get(), text.data(), text.size(), 0);
+  return got < 0 ? std::nullopt : parse({text.data(), static_cast<size_t>(got)});
 }
 
 void StateFile::write(const Stamp& stamp) noexcept {
   if (!is_kept() || stamp == written_) return;
   written_ = stamp;
-  std::array<char, kHexBytes + 1> text{};
-  sodium_bin2hex(text.data(), text.size(), stamp.data(), stamp.size());
-  text.back() = '\n';
+  const std::string text = to_text(stamp);
   [[maybe_unused]] const ssize_t put = pwrite(fd_.get(), text.data(), text.size(), 0);
 }
 

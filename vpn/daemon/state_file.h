@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "vpn/io/unique_fd.h"
 
@@ -14,6 +15,11 @@ namespace vpn::daemon {
 class StateFile {
  public:
   using Stamp = std::array<uint8_t, 12>;
+
+  // The file's content: 24 hexadecimal digits and a line feed.
+  [[nodiscard]] static std::string to_text(const Stamp& stamp);
+  // Empty when the text does not begin with such digits.
+  [[nodiscard]] static std::optional<Stamp> parse(std::string_view text) noexcept;
 
   // Opens (and creates) the file; stays without one where the folder cannot be written or another
   // daemon holds the file.

@@ -10,15 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <system_error>
 #include <thread>
 
 namespace vpn::host {
 namespace {
-
-using nlohmann::json;
 
 constexpr char kFolder[] = "/run/vpn";
 constexpr char kSuffix[] = ".journal";
@@ -41,49 +37,6 @@ uint64_t network_namespace() noexcept {
     return cookie;
   struct stat status {};
   return stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
-}
-
-json to_json(const HostChange& change) {
-  if (const auto* add = std::get_if<AddRoute>(&change)) {
-    return {{"kind", "route"},
-            {"destination", add->destination.to_string()},
-            {"table", add->table},
-            {"route", add->kind}};
-  }
-  if (const auto* add = std::get_if<AddMarkRule>(&change)) {
-    return {{"kind", "rule"},
-            {"family", add->family},
-            {"mark", add->mark},
-            {"table", add->table},
-            {"inverted", add->inverted}};
-  }
-  if (const auto* set = std::get_if<SetSysctl>(&change)) {
-    return {{"kind", "sysctl"}, {"name", set->name}, {"value", set->value}};
-  }
-  if (const auto* set = std::get_if<SetFirewall>(&change)) {
-    return {{"kind", "firewall"}, {"interface", set->spec.interface}, {"kill_switch", set->spec.kill_switch}};
-  }
-  if (std::holds_alternative<SetDns>(change)) return {{"kind", "dns"}};
-  return nullptr;  // an address ends with the interface
-}
-
-std::optional<HostChange> change_of(const json& object) {
-  const std::string kind = object.at("kind");
-  if (kind == "route") {
-    const auto destination = IpPrefix::parse(object.at("destination").get<std::string>());
-    if (!destination) return std::nullopt;
-    return AddRoute{*destination, object.at("table"), object.at("route")};
-  }
-  if (kind == "rule") {
-    return AddMarkRule{object.at("family"), object.at("mark"), object.at("table"), object.at("inverted")};
-  }
-  if (kind == "sysctl") return SetSysctl{object.at("name"), object.at("value")};
-  if (kind == "dns") return SetDns{};
-  if (kind != "firewall") return std::nullopt;
-  SetFirewall firewall;
-  firewall.spec.interface = object.at("interface");
-  firewall.spec.kill_switch = object.at("kill_switch");
-  return firewall;
 }
 
 std::string read_all(int file) {
@@ -151,46 +104,23 @@ Result<bool, Error> Journal::read(const std::string& interface) {
     return fail(Error{path_, 0, "", "cannot be mended: " + error_text(errno), "remove it"});
   }
   if (whole == 0) {
-    const json header = {{"interface", interface}, {"network_namespace", network_namespace()}};
-    if (append(header.dump() + "\n")) return true;
+    if (append(journal_header(interface, network_namespace()))) return true;
     return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
   }
-  return take_lines(text.substr(0, whole));
-}
-
-Result<bool, Error> Journal::take_lines(const std::string& text) {
-  std::istringstream lines(text);
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    try {
-      const json object = json::parse(line);
-      if (number == 1 && object.at("network_namespace").get<uint64_t>() != network_namespace()) {
-        return fail(Error{path_, 0, "", "tells of another network namespace",
-                          "run this in that namespace, or remove the file if that is gone"});
-      }
-      if (object.contains("undone")) {
-        const uint64_t id = object.at("undone");
-        std::erase_if(found_, [id](const JournalEntry& entry) { return entry.id == id; });
-      } else if (object.contains("name") && object.contains("address")) {
-        addresses_[object.at("name")] = object.at("address");
-      } else if (object.contains("id")) {
-        last_id_ = std::max(last_id_, object.at("id").get<uint64_t>());
-        if (auto change = change_of(object))
-          found_.push_back({object.at("id"), std::move(*change), object.at("former")});
-      }
-    } catch (const json::exception&) {
-      return fail(Error{path_, number, "", "is damaged", "undo by hand what it tells of, and remove it"});
-    }
-  }
+  auto contents = read_journal(std::string_view(text).substr(0, whole), path_, network_namespace());
+  if (!contents) return fail(std::move(contents.error()));
+  contents_ = std::move(*contents);
   return true;
 }
 
 std::vector<JournalEntry> Journal::standing(const std::string& interface) {
   const std::string path = path_of(interface);
-  Journal journal(path, io::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)));
-  const std::string text = journal.file_.is_open() ? read_all(journal.file_.get()) : "";
-  if (!journal.take_lines(text.substr(0, text.rfind('\n') + 1))) return {};
-  return std::move(journal.found_);
+  const io::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const std::string text = file.is_open() ? read_all(file.get()) : "";
+  const auto whole = std::string_view(text).substr(0, text.rfind('\n') + 1);
+  auto contents = read_journal(whole, path, network_namespace());
+  if (!contents) return {};
+  return std::move(contents->standing);
 }
 
 bool Journal::append(const std::string& text) noexcept {
@@ -207,12 +137,9 @@ bool Journal::append(const std::string& text) noexcept {
 Result<bool, Error> Journal::announce(std::vector<JournalEntry>& entries) {
   std::string text;
   for (JournalEntry& entry : entries) {
-    json object = to_json(entry.change);
-    if (object.is_null()) continue;
-    entry.id = ++last_id_;
-    object["id"] = entry.id;
-    object["former"] = entry.former;
-    text += object.dump() + "\n";
+    if (std::holds_alternative<AddAddress>(entry.change)) continue;
+    entry.id = ++contents_.last_id;
+    text += announcement_line(entry);
   }
   if (text.empty() || append(text)) return true;
   return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
@@ -220,12 +147,12 @@ Result<bool, Error> Journal::announce(std::vector<JournalEntry>& entries) {
 
 void Journal::note_undone(uint64_t id) noexcept {
   // Undoing again what is undone does no harm, so that a failure here may pass.
-  if (id != 0) static_cast<void>(append(json{{"undone", id}}.dump() + "\n"));
+  if (id != 0) static_cast<void>(append(undone_line(id)));
 }
 
 void Journal::note_address(const std::string& name, const std::string& address) noexcept {
-  if (std::exchange(addresses_[name], address) == address) return;
-  static_cast<void>(append(json{{"name", name}, {"address", address}}.dump() + "\n"));
+  if (std::exchange(contents_.addresses[name], address) == address) return;
+  static_cast<void>(append(address_line(name, address)));
 }
 
 void Journal::remove() noexcept {

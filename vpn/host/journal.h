@@ -9,22 +9,15 @@
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-#include "vpn/host/host_change.h"
+#include "vpn/host/journal_text.h"
 #include "vpn/io/unique_fd.h"
 
 namespace vpn::host {
-
-struct JournalEntry {
-  uint64_t id = 0;
-  HostChange change;   // SetFirewall only with its interface and kill_switch; SetDns empty
-  std::string former;  // what undoing puts back; empty: nothing
-};
 
 class Journal {
  public:
@@ -43,9 +36,11 @@ class Journal {
   [[nodiscard]] static bool is_locked(const std::string& interface) noexcept;
 
   // What was done and not undone when the file was opened, in the order of doing.
-  [[nodiscard]] const std::vector<JournalEntry>& found() const noexcept { return found_; }
+  [[nodiscard]] const std::vector<JournalEntry>& found() const noexcept { return contents_.standing; }
   // Names that were resolved when the file was opened: "host:port" → "address:port …".
-  [[nodiscard]] const std::map<std::string, std::string>& addresses() const noexcept { return addresses_; }
+  [[nodiscard]] const std::map<std::string, std::string>& addresses() const noexcept {
+    return contents_.addresses;
+  }
 
   // On disk when it returns; gives every entry its id. Nothing may be done before.
   [[nodiscard]] Result<bool, Error> announce(std::vector<JournalEntry>& entries);
@@ -58,13 +53,10 @@ class Journal {
   Journal(std::string path, io::UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
   [[nodiscard]] bool append(const std::string& text) noexcept;
   [[nodiscard]] Result<bool, Error> read(const std::string& interface);
-  [[nodiscard]] Result<bool, Error> take_lines(const std::string& text);
 
   std::string path_;
   io::UniqueFd file_;
-  std::vector<JournalEntry> found_;
-  std::map<std::string, std::string> addresses_;
-  uint64_t last_id_ = 0;
+  JournalContents contents_;
 };
 
 }  // namespace vpn::host

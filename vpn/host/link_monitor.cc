@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "vpn/host/netlink_attribute.h"
+#include "vpn/host/netlink_message.h"
 
 namespace vpn::host {
 
@@ -30,9 +30,9 @@ LinkMonitor::LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers)
     : socket_(socket), interface_(interface), handlers_(std::move(handlers)) {
   const auto on_message = [](nl_msg* message, void* self) -> int {
     auto& monitor = *static_cast<LinkMonitor*>(self);
-    nlmsghdr* const header = nlmsg_hdr(message);
-    if (header->nlmsg_type == RTM_NEWLINK || header->nlmsg_type == RTM_DELLINK) {
-      monitor.take_link(header);
+    const auto type = nlmsg_hdr(message)->nlmsg_type;
+    if (type == RTM_NEWLINK || type == RTM_DELLINK) {
+      monitor.take_link(message);
     } else {
       monitor.handlers_.on_network();
     }
@@ -41,14 +41,14 @@ LinkMonitor::LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers)
   nl_socket_modify_cb(socket_, NL_CB_VALID, NL_CB_CUSTOM, on_message, this);
 }
 
-void LinkMonitor::take_link(nlmsghdr* header) {
-  const auto* const link = static_cast<const ifinfomsg*>(nlmsg_data(header));
-  if (static_cast<unsigned>(link->ifi_index) != interface_) {
+void LinkMonitor::take_link(nl_msg* message) {
+  const auto link = read_link(bytes_of(message));
+  if (!link || link->interface != interface_) {
     handlers_.on_network();
-  } else if (header->nlmsg_type == RTM_DELLINK) {
+  } else if (link->is_removed) {
     handlers_.on_removed();
-  } else if (const auto mtu = u32_in(nlmsg_find_attr(header, sizeof *link, IFLA_MTU))) {
-    handlers_.on_mtu(static_cast<uint16_t>(*mtu));
+  } else if (link->mtu) {
+    handlers_.on_mtu(static_cast<uint16_t>(*link->mtu));  // TUN's is at most 65,535
   }
 }
 

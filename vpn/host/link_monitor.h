@@ -10,7 +10,7 @@
 #include "vpn/base/result.h"
 
 struct nl_sock;
-struct nlmsghdr;
+struct nl_msg;
 
 namespace vpn::host {
 
@@ -34,7 +34,7 @@ class LinkMonitor {
   void hear();
 
  private:
-  void take_link(nlmsghdr* header);
+  void take_link(nl_msg* message);
 
   LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers);
 

@@ -10,9 +10,7 @@
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 
-#include <algorithm>
-
-#include "vpn/host/netlink_attribute.h"
+#include "vpn/host/netlink_message.h"
 
 namespace vpn::host {
 namespace {
@@ -113,8 +111,7 @@ nl_msg* rule_message(const AddMarkRule& rule, int type, int flags) {
 constexpr int kNewRule = NLM_F_CREATE | NLM_F_EXCL;
 
 int look_for_priority(nl_msg* message, void* out) {
-  const nlattr* const priority = nlmsg_find_attr(nlmsg_hdr(message), sizeof(fib_rule_hdr), FRA_PRIORITY);
-  if (u32_in(priority) == kRulePriority) *static_cast<bool*>(out) = true;
+  if (read_rule_priority(bytes_of(message)) == kRulePriority) *static_cast<bool*>(out) = true;
   return NL_OK;
 }
 
@@ -126,18 +123,8 @@ struct RouteQuestion {
 
 int look_for_route(nl_msg* message, void* out) {
   auto& question = *static_cast<RouteQuestion*>(out);
-  nlmsghdr* const header = nlmsg_hdr(message);
-  const auto* const route = static_cast<const rtmsg*>(nlmsg_data(header));
-  nlattr* const table = nlmsg_find_attr(header, sizeof *route, RTA_TABLE);
-  nlattr* const destination = nlmsg_find_attr(header, sizeof *route, RTA_DST);
-  if (route->rtm_dst_len != question.destination.length || u32_in(table) != question.table) {
-    return NL_OK;
-  }
-  const BytesView wanted = question.destination.address.bytes();
-  question.found =
-      question.found || question.destination.length == 0 ||
-      (destination != nullptr && nla_len(destination) == static_cast<int>(wanted.size()) &&
-       std::equal(wanted.begin(), wanted.end(), static_cast<const uint8_t*>(nla_data(destination))));
+  const auto route = read_route(bytes_of(message));
+  if (route && leads_to(*route, question.destination, question.table)) question.found = true;
   return NL_OK;
 }
 
@@ -148,38 +135,15 @@ struct TableQuestion {
 
 int look_for_table(nl_msg* message, void* out) {
   auto& question = *static_cast<TableQuestion*>(out);
-  nlattr* const table = nlmsg_find_attr(nlmsg_hdr(message), sizeof(rtmsg), RTA_TABLE);
-  if (u32_in(table) == question.table) question.found = true;
+  const auto route = read_route(bytes_of(message));
+  if (route && route->table == question.table) question.found = true;
   return NL_OK;
 }
 
-std::optional<IpAddress> address_in(const nlattr* attribute) {
-  if (attribute == nullptr) return std::nullopt;
-  const auto* const bytes = static_cast<const uint8_t*>(nla_data(attribute));
-  if (nla_len(attribute) == 4) return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes, 4));
-  if (nla_len(attribute) == 16) return IpAddress::ipv6(std::span<const uint8_t, 16>(bytes, 16));
-  return std::nullopt;
-}
-
-// What expires was learned from an ICMP message, which anybody may have sent.
-bool is_learned(const nlattr* cache_info) {
-  if (cache_info == nullptr || nla_len(cache_info) < static_cast<int>(sizeof(rta_cacheinfo))) return false;
-  return static_cast<const rta_cacheinfo*>(nla_data(cache_info))->rta_expires != 0;
-}
-
 int read_route_answer(nl_msg* message, void* out) {
-  auto& answer = *static_cast<Route*>(out);
-  nlattr* attributes[RTA_MAX + 1];
-  if (nlmsg_parse(nlmsg_hdr(message), sizeof(rtmsg), attributes, RTA_MAX, nullptr) < 0) return NL_SKIP;
-  answer.interface = u32_in(attributes[RTA_OIF]).value_or(0);
-  answer.gateway = address_in(attributes[RTA_GATEWAY]);
-  answer.source = address_in(attributes[RTA_PREFSRC]);
-  nlattr* metrics[RTAX_MAX + 1];
-  if (attributes[RTA_METRICS] != nullptr &&
-      nla_parse_nested(metrics, RTAX_MAX, attributes[RTA_METRICS], nullptr) >= 0 &&
-      !is_learned(attributes[RTA_CACHEINFO])) {
-    answer.mtu = u32_in(metrics[RTAX_MTU]).value_or(0);
-  }
+  const auto route = read_route(bytes_of(message));
+  if (!route) return NL_SKIP;
+  *static_cast<Route*>(out) = {route->interface, route->gateway, route->source, route->mtu};
   return NL_OK;
 }
 

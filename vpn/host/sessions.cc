@@ -1,6 +1,5 @@
 #include "vpn/host/sessions.h"
 
-#include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -12,7 +11,7 @@
 #include <memory>
 #include <set>
 
-#include "vpn/base/endian.h"
+#include "vpn/host/netlink_message.h"
 
 namespace vpn::host {
 namespace {
@@ -22,26 +21,14 @@ struct Found {
   std::vector<TcpSession> connected;
 };
 
-// A socket of both families has the IPv4 addresses of its peers in IPv6 form (::ffff:192.0.2.1).
-IpAddress address_of(int family, const __be32 (&words)[4]) {
-  const auto* const bytes = reinterpret_cast<const uint8_t*>(words);
-  if (family == AF_INET) return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes, 4));
-  constexpr std::array<uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (std::equal(kMapped.begin(), kMapped.end(), bytes))
-    return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes + 12, 4));
-  return IpAddress::ipv6(std::span<const uint8_t, 16>(bytes, 16));
-}
-
 int take_socket(nl_msg* message, void* out) {
   auto& found = *static_cast<Found*>(out);
-  const auto* const socket = static_cast<const inet_diag_msg*>(nlmsg_data(nlmsg_hdr(message)));
-  const uint16_t local_port = ntohs(socket->id.idiag_sport);
-  if (socket->idiag_state == TCP_LISTEN) {
-    found.listening.insert(local_port);
+  const auto socket = read_socket(bytes_of(message));
+  if (!socket) return NL_SKIP;
+  if (socket->is_listening) {
+    found.listening.insert(socket->session.local_port);
   } else {
-    found.connected.push_back({address_of(socket->idiag_family, socket->id.idiag_src), local_port,
-                               address_of(socket->idiag_family, socket->id.idiag_dst),
-                               ntohs(socket->id.idiag_dport)});
+    found.connected.push_back(socket->session);
   }
   return NL_OK;
 }
