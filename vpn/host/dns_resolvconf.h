@@ -9,6 +9,7 @@
 
 namespace vpn::host {
 
+// Whether it is in PATH, and what it is told ends up in /etc/resolv.conf.
 [[nodiscard]] bool has_resolvconf();
 [[nodiscard]] Result<bool, Error> add_to_resolvconf(const std::string& interface, const SetDns& dns);
 [[nodiscard]] Result<bool, Error> remove_from_resolvconf(const std::string& interface);
