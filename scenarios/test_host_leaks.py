@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -165,24 +166,19 @@ def numbers_in(frames: list[bytes]) -> dict[str, list[int]]:
     return {name: sorted(numbers) for name, numbers in said.items()}
 
 
-def read_json(world: World, name: str) -> "list[object] | dict[str, int]":
+def read_json(world: World, name: str) -> Any:
     path = world.client.path(f"/run/{name}")
     wait_for(path.exists, f"the application's {name}")
-    found: "list[object] | dict[str, int]" = json.loads(path.read_text())
-    return found
+    return json.loads(path.read_text())
 
 
 def sent(world: World) -> dict[str, int]:
     """The number of each flow that comes next."""
-    found = read_json(world, "sent")
-    assert isinstance(found, list) and isinstance(found[1], dict)
-    return found[1]
+    return dict(read_json(world, "sent")[1])
 
 
 def sent_again(world: World) -> dict[str, int]:
-    found = read_json(world, "again")
-    assert isinstance(found, dict)
-    return found
+    return dict(read_json(world, "again"))
 
 
 def is_carried(captures: "dict[str, Frames]", flows: tuple[str, ...], since: dict[str, int]) -> bool:
@@ -210,7 +206,7 @@ def test_what_is_said_through_the_tunnel_is_never_in_clear(world: World, endpoin
     before = sent(world)
     wait_for(lambda: sent(world)["tcp6"] > before["tcp6"] + 5, "more to be sent")
     world.client.sh("rm /run/go")
-    wait_for(lambda: read_json(world, "sent")[0] is False, "the application to pause")  # type: ignore[index]
+    wait_for(lambda: read_json(world, "sent")[0] is False, "the application to pause")
     world.client.run(VPN, "down", "cli0")
     again = sent_again(world)
     wait_for(lambda: all(count > again[name] or count >= 1000 for name, count in sent_again(world).items()), "TCP to try again", 3 * DEADLINE)
@@ -250,7 +246,7 @@ def test_who_never_stops_is_in_clear_only_while_no_tunnel_is_wanted(world: World
     for name in flows:
         if name.startswith("tcp"):
             continue  # a connection that began in clear goes on in clear
-        shut = min([up[name], *refused[name], *carried.get(name, [])])  # type: ignore[call-overload, index, misc]
+        shut = min([up[name], *refused[name], *carried.get(name, [])])
         assert shut > clear[name][0], f"{name} was not in clear before the tunnel"
         assert [number for number in clear[name] if shut <= number < down[name]] == [], f"{name}: while a tunnel was wanted, from {shut} to {down[name]}"
     tunnels = [frame for frame in from_client if is_from(frame, TUNNEL_CLIENT, "fd09::2")]
