@@ -178,12 +178,47 @@ class Capture:
             self._process.stderr.close()
 
 
+class Frames:
+    """Every frame that passes an interface, byte for byte (4096 at most), from when it is made."""
+
+    def __init__(self, host: Host, interface: str, folder: pathlib.Path) -> None:
+        self._host = host
+        self._file = folder / f"{host.name}-{interface}-{time.monotonic_ns()}.pcap"
+        self._process = subprocess.Popen(host.command("tcpdump", "-i", interface, "--immediate-mode", "-s", "4096", "-B", "65536", "-U", "-w", "-"), stdout=self._file.open("wb"),
+                                         stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        while "listening on" not in self._process.stderr.readline():
+            assert self._process.poll() is None, "tcpdump did not start"
+
+    def so_far(self) -> list[bytes]:
+        data, found, at = self._file.read_bytes(), [], 24
+        while at + 16 <= len(data):
+            length = int.from_bytes(data[at + 8:at + 12], "little")
+            if at + 16 + length > len(data):
+                break
+            found.append(data[at + 16:at + 16 + length])
+            at += 16 + length
+        return found
+
+    def frames(self, last: bytes) -> list[bytes]:
+        """All there were until one that holds `last`; then the capture ends."""
+        wait_for(lambda: any(last in frame for frame in self.so_far()), f"{last!r} in the capture of {self._host.name}")
+        self.close()
+        return self.so_far()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
 class World:
     """All the hosts, with addresses and routes, but no tunnel yet."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        self._captures: list[Capture] = []
+        self._captures: list[Capture | Frames] = []
         self.hosts: list[Host] = []
         self.client, self.rogue, self.router, self.server, self.internet = (
             self._add(name) for name in ("client", "rogue", "router", "server", "internet"))
@@ -259,8 +294,14 @@ Endpoint = {endpoint}
         self.server.run(VPN, "up", self.server_config(**options))
 
     def capture(self, host: Host, interface: str) -> Capture:
-        self._captures.append(Capture(host, interface, self.folder))
-        return self._captures[-1]
+        capture = Capture(host, interface, self.folder)
+        self._captures.append(capture)
+        return capture
+
+    def frames(self, host: Host, interface: str) -> Frames:
+        frames = Frames(host, interface, self.folder)
+        self._captures.append(frames)
+        return frames
 
     def on_client_link(self) -> Capture:
         return self.capture(self.router, "client")
@@ -270,6 +311,13 @@ Endpoint = {endpoint}
         self.router.run("/usr/bin/python3", "-c",
                         f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'end', ('{CLIENT}', 4444))")
         return f"{CLIENT}.4444: UDP"
+
+    def end_of_frames(self, capture: Frames, link: str) -> list[bytes]:
+        """All that passed the router's port of this name until a packet that is sent now."""
+        target = {"client": CLIENT, "rogue": ROGUE, "server": SERVER, "internet": "198.51.100.20"}[link]
+        self.router.run("/usr/bin/python3", "-c",
+                        f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'end of {link}', ('{target}', 4444))")
+        return capture.frames(f"end of {link}".encode())
 
     def close(self) -> None:
         for capture in self._captures:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_net import SERVER, SERVER6, TUNNEL_SERVER, VPN, WEB, WEB6, Daemon, World, make_world, wait_for
+from host_net import CLIENT, SERVER, SERVER6, TUNNEL_SERVER, VPN, WEB, WEB6, Daemon, World, make_world, wait_for
 
 pytestmark = [pytest.mark.lab]
 
@@ -152,6 +152,79 @@ def test_a_new_connection_begins_small_on_a_narrow_path(world: World) -> None:
     assert finish_transfer(process, 120) == hash_of(8)
     for address in (WEB, WEB6):
         assert finish_transfer(begin_transfer(world, "upload", address, 2), 60) == hash_of(2)
+
+
+# "Fragmentation needed" or "packet too big" without end, about a packet from a socket of the victim's that was never dropped. Anybody may send
+# it who knows or guesses the ports.
+FORGE = """
+import socket, struct, sys, time
+victim, port, target, target_port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+udp = struct.pack('!HHHH', port, target_port, 1440, 0)
+def checksum(data):
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
+if ':' in victim:
+    one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    address = lambda text: socket.inet_pton(socket.AF_INET6, text)
+    message = struct.pack('!BBHI', 2, 0, 0, 1280) + struct.pack('!IHBB', 6 << 28, 1440, 17, 64) + address(victim) + address(target) + udp
+else:
+    one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    quoted = struct.pack('!BBHHHBBH', 0x45, 0, 1460, 7, 0x4000, 64, 17, 0) + socket.inet_aton(victim) + socket.inet_aton(target) + udp
+    message = struct.pack('!BBHHH', 3, 4, 0, 0, 576) + quoted
+    message = message[:2] + struct.pack('!H', checksum(message)) + message[4:]
+print('ready', flush=True)
+while True:
+    one.sendto(message, (victim, 0))
+    time.sleep(0.02)
+"""
+
+
+def too_big_heard(world: World, ipv6: bool) -> list[int]:
+    """How often the kernels of client and server were told that a packet was too long."""
+    if ipv6:
+        return [int(host.sh("awk '/Icmp6InPktTooBigs/ {print $2}' /proc/net/snmp6")) for host in (world.client, world.server)]
+    return [int(host.sh("awk '/^Icmp:/ {print $5}' /proc/net/snmp").split()[1]) for host in (world.client, world.server)]
+
+
+def outer_packets(world: World, mebibytes: int) -> list[bytes]:
+    """What passes the client's link for an upload and a download, as IP packets."""
+    capture = world.frames(world.router, "client")
+    for direction in ("upload", "download"):
+        assert finish_transfer(begin_transfer(world, direction, WEB, mebibytes), 120) == hash_of(mebibytes)
+    return [frame[14:] for frame in world.end_of_frames(capture, "client") if frame[12:14] in (b"\x08\x00", b"\x86\xdd")]
+
+
+def is_fragment(packet: bytes) -> bool:
+    return packet[6] == 44 if packet[0] >> 4 == 6 else int.from_bytes(packet[6:8], "big") & 0x3fff != 0
+
+
+@pytest.mark.req("M5.3")
+@pytest.mark.parametrize("endpoint", [SERVER, f"[{SERVER6}]"])
+def test_forged_icmp_neither_shrinks_nor_stalls_the_tunnel(world: World, endpoint: str) -> None:
+    """Both ends are told, without end, that the path takes 576 bytes, or 1280, and go on as before: no smaller packets, nor more of them."""
+    world.serve()
+    world.client.run(VPN, "up", world.client_config("KillSwitch = on", endpoint=f"{endpoint}:51820"))
+    for host in (world.client, world.server):
+        host.sh("ip link set eth0 gso_max_segs 1")  # what is counted are packets as they are on a wire
+    before = outer_packets(world, 4)
+    ipv6 = "[" in endpoint
+    client, server = ("2001:db8:7::2", SERVER6) if ipv6 else (CLIENT, SERVER)
+    port = world.client.run("wg", "show", "cli0", "listen-port").stdout.strip()
+    heard = too_big_heard(world, ipv6)
+    world.rogue.start("/usr/bin/python3", "-c", FORGE, client, port, server, "51820", ready="ready")
+    world.rogue.start("/usr/bin/python3", "-c", FORGE, server, "51820", client, port, ready="ready")
+    wait_for(lambda: all(now > then + 2 for now, then in zip(too_big_heard(world, ipv6), heard)), "both ends to hear the forgeries")
+    during = outer_packets(world, 4)
+    assert not any(is_fragment(packet) for packet in during)
+    longest = max(len(packet) for packet in before)
+    # TCP's acknowledgements, and what it sends again, are never the same twice; the packets of data hardly differ in number.
+    full = [sum(len(packet) > longest - 32 for packet in packets) for packets in (before, during)]
+    assert full[0] > 5000 and 0.9 * full[0] < full[1] < 1.1 * full[0], f"of {longest} bytes: {full[0]} packets before, {full[1]} during the attack"
+    assert max(len(packet) for packet in during) == longest
+    # A change of the network has the MTU computed anew, from the routes alone.
+    world.client.sh("ip addr add 192.168.7.9/24 dev eth0")
+    assert mtu_of(world) == 1500 - (80 if ipv6 else 60)
 
 
 def mss_in(lines: list[str], flags: str) -> set[int]:

@@ -113,3 +113,16 @@ def test_an_unreachable_peer_is_said_once_and_tried_until_it_is_back(world: Worl
     wait_for(lambda: "peer reconnected" in daemon.log, "the peer to be reached", 60)
     assert reaches(world)
     capture.close()
+
+
+def test_an_idle_tunnel_with_keepalives_notices_that_the_peer_is_gone(world: World) -> None:
+    """Only keepalives pass, which nobody answers, and then nothing does: it is noticed although no application says a word."""
+    world.serve()
+    daemon = Daemon(world, world.client_config(allowed=f"{TUNNEL_SERVER}/32", peer="PersistentKeepalive = 25"))
+    wait_for(lambda: "handshake made" in daemon.log, "the tunnel")
+    world.router.sh("nft add table inet dead; nft add chain inet dead f '{ type filter hook forward priority 0; }'; "
+                    "nft add rule inet dead f udp sport 51820 drop")  # one direction is enough
+    wait_for(lambda: "peer went silent" in daemon.log, "the silence to be noticed", 60)
+    world.router.sh("nft delete table inet dead")
+    wait_for(lambda: "peer reconnected" in daemon.log, "the peer to be heard", 60)
+    assert daemon.log.count("peer went silent") == 1

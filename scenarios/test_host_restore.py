@@ -1,5 +1,6 @@
 """The host after a tunnel is byte for byte the host before it: after down, signals, crashes at every step (M5.4)."""
 import os
+import pathlib
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ import pytest
 
 from host_net import (CLIENT, NAMES, ROGUE, SERVER, TUNNEL_CLIENT, VPN, WEB, World, client_packets_in_clear, kill, make_world, state_of,
                       wait_for)
+from running import cannot_run
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M5.4")]
 
@@ -169,6 +171,59 @@ def test_resolvconf_is_told(world: World) -> None:
         "-a cli0 -m 0 -x", f"nameserver {NAMES}", "search corp.example", "-d cli0 -f"]
 
 
+# ci/install-deps lays their files down here: installed, either would take over the resolv.conf of the machine that tests.
+UNPACKED = pathlib.Path("/var/cache/vpn-test-packages")
+
+
+def lay_down(world: World, package: str) -> None:
+    """The package as if it were installed, in the client only, with the LAN's name server given by DHCP."""
+    files = UNPACKED / package
+    if not (files / "sbin/resolvconf").exists():
+        cannot_run(f"{package} is not unpacked in {files}", "sudo ci/install-deps")
+    for folder in ("sbin", "lib"):
+        world.client.sh(f"mount -t overlay overlay -o lowerdir={files}/{folder}:/usr/{folder} /usr/{folder}")
+    world.client.sh(f"cp -a {files}/etc/. /etc/; mkdir -p /run/resolvconf/interface; touch /run/resolvconf/enable-updates")
+    if package == "resolvconf":
+        world.client.sh("ln -sf /run/resolvconf/resolv.conf /etc/resolv.conf")
+    world.client.sh("echo 'nameserver 192.168.7.1' | resolvconf -a eth0.dhclient")
+    assert name_servers(world) == ["192.168.7.1"]
+
+
+def name_servers(world: World) -> list[str]:
+    return [line.split()[1] for line in world.client.sh("cat /etc/resolv.conf").splitlines() if line.startswith("nameserver")]
+
+
+@pytest.mark.req("M5.3")
+@pytest.mark.parametrize("end", ["down", "kill"])
+@pytest.mark.parametrize("package, servers", [("resolvconf", [NAMES, "192.168.7.1"]), ("openresolv", [NAMES])])
+def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, package: str, servers: list[str], end: str) -> None:
+    """Debian's, which knows no exclusive record, and openresolv, which does."""
+    lay_down(world, package)
+    before = state_of(world.client)
+    process, serves = start_daemon(world, world.client_config(f"DNS = {NAMES}, corp.example"))
+    assert serves and name_servers(world) == servers
+    assert "corp.example" in world.client.sh("grep ^search /etc/resolv.conf")
+    if end == "kill":
+        kill(process)
+        assert name_servers(world) == servers
+        world.client.run(VPN, "cleanup", "cli0")
+    else:
+        world.client.run(VPN, "down", "cli0")
+        assert process.wait(20) == 0
+    assert_unchanged(world, before, end)
+
+
+def test_a_resolvconf_that_is_not_in_charge_is_left_alone(world: World) -> None:
+    """Debian's is installed, but /etc/resolv.conf is a file of its own: what it is told changes nothing there."""
+    lay_down(world, "resolvconf")
+    world.client.sh("rm /etc/resolv.conf; echo 'nameserver 192.168.7.1' >/etc/resolv.conf")
+    before = state_of(world.client)
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}"))
+    assert name_servers(world) == [NAMES]
+    world.client.run(VPN, "down", "cli0")
+    assert_unchanged(world, before, "down")
+
+
 @pytest.mark.parametrize("kind", ["link", "none"])
 def test_a_link_or_no_file_at_all_comes_back(world: World, kind: str) -> None:
     world.client.sh("rm /etc/resolv.conf")
@@ -241,7 +296,7 @@ def test_bad_input_changes_nothing(world: World, case: str) -> None:
     assert differences(before, state_of(world.client)) == ""
 
 
-@pytest.mark.parametrize("case", [case for case in BAD if case != "name"])  # names are asked for later, not to keep packets waiting
+@pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_refused_by_reload_too(world: World, case: str) -> None:
     options, line = BAD[case]
     world.client.run(VPN, "up", world.client_config(allowed="10.50.0.0/16"))

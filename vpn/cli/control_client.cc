@@ -11,6 +11,7 @@
 #include <charconv>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "vpn/config/text.h"
 #include "vpn/daemon/control_server.h"
@@ -23,6 +24,7 @@ namespace {
 constexpr std::string_view kErrnoKey = "errno=";
 constexpr std::string_view kErrorKey = "error=";
 constexpr std::string_view kWarningKey = "warning=";
+constexpr std::string_view kResolvingKey = "resolving=";
 constexpr size_t kLongestAnswer = size_t{256} << 20;
 
 // The errno of the failure, or the connected socket.
@@ -168,7 +170,13 @@ Result<void, Error> ControlClient::set(const std::string& interface,
 }
 
 Result<std::string, Error> ControlClient::reload(const std::string& interface) const {
-  const auto answer = ask(interface, "reload=1\n\n", std::chrono::seconds(0));
+  const auto answer = [&] {
+    while (true) {
+      auto one = ask(interface, "reload=1\n\n", std::chrono::seconds(0));
+      if (!one || !one->view().starts_with(kResolvingKey)) return one;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the daemon waits for a name server
+    }
+  }();
   if (!answer) return fail(answer.error());
   const std::string_view lines = answer->view();
   if (!lines.starts_with(kWarningKey)) return std::string();

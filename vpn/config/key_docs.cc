@@ -123,7 +123,10 @@ constexpr KeyDoc kDocs[] = {
      "elsewhere is answered there.",
      "none: the peer has to call first", "vpn.example.org:51820"},
     {kPeer, "PersistentKeepalive", "SECONDS|off",
-     "How often an empty packet is sent to a silent peer, 1 to 65535; 25 keeps most NAT mappings open.",
+     "How often an empty packet is sent to a silent peer, 1 to 65535; 25 keeps most NAT mappings open. "
+     "From a peer that has it and says nothing for 9 seconds an answer is asked for, by a ping inside the "
+     "tunnel, so "
+     "that its silence is noticed within 25 seconds.",
      "off", "25"},
     {kPeer, "Name", "TEXT", "A name for people, in logs and in 'vpn show'.",
      "none: the public key stands for it", "laptop of Ann", true},

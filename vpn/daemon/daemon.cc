@@ -121,13 +121,7 @@ Result<bool, Error> Daemon::resolve_all() {
       if (!addresses) {
         if (auto known = host_->remembered(name); !known.empty()) addresses = std::move(known);
       }
-      if (!addresses) {
-        Error error = std::move(addresses.error());
-        error.problem = "'" + error.where + "' " + error.problem;
-        error.where = *options_.config_path;
-        error.line = peer.endpoint_line.number;
-        return fail(std::move(error));
-      }
+      if (!addresses) return fail(unresolved(std::move(addresses.error()), peer));
       resolved_[name] = std::move(*addresses);
     }
   }
@@ -315,8 +309,15 @@ void Daemon::on_signal(int signal) {
   if (signal == SIGPIPE) return;
   if (signal == SIGINT) kill_switch_at_end_ = host::KillSwitchAtEnd::kLift;  // somebody at the terminal
   if (signal != SIGHUP) return stop(signal == SIGINT ? "SIGINT" : "SIGTERM");
-  if (auto reloaded = reload(); !reloaded)
-    log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
+  reload_by_itself();
+}
+
+void Daemon::reload_by_itself() {
+  auto unknown = ask_new_names();
+  reloads_when_resolved_ = unknown && *unknown;
+  if (reloads_when_resolved_) return;
+  auto reloaded = unknown ? reload() : Result<std::string, Error>(fail(std::move(unknown.error())));
+  if (!reloaded) log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
 }
 
 std::string Daemon::answer(std::string_view operation, std::string_view lines) {
@@ -348,10 +349,57 @@ std::string Daemon::answer_set(std::string_view lines) {
 }
 
 std::string Daemon::answer_reload() {
-  auto reloaded = reload();
+  auto unknown = ask_new_names();
+  // Whoever asks comes again until the names are known, so that no packet waits for a name server.
+  if (unknown && *unknown) return "resolving=1\n" + errno_line(0);
+  auto reloaded = unknown ? reload() : Result<std::string, Error>(fail(std::move(unknown.error())));
   if (reloaded) return (reloaded->empty() ? "" : "warning=" + *reloaded + "\n") + errno_line(0);
   log_.error("not reloaded", {{"error", reloaded.error().to_string()}});
   return "error=" + reloaded.error().to_string() + "\n" + errno_line(EINVAL);
+}
+
+Result<bool, Error> Daemon::ask_new_names() {
+  if (!options_.config_path || !resolver_) return false;  // reload() says why not
+  auto file = read_config(*options_.config_path);
+  if (!file) return fail(std::move(file.error()));
+  std::vector<config::EndpointName> names;
+  bool is_waiting = false;
+  for (const config::PeerConfig& peer : file->config.peers) {
+    for (const config::EndpointName& name : peer.endpoints) {
+      if (resolved_.contains(name) || !is_host_name(name)) continue;
+      const auto asked = new_names_.find(name);
+      if (asked == new_names_.end()) names.push_back(name);
+      is_waiting = is_waiting || asked == new_names_.end() || !asked->second;
+    }
+  }
+  for (const config::EndpointName& name : names) new_names_[name].reset();
+  if (!names.empty()) resolver_->ask(std::move(names));
+  return is_waiting;
+}
+
+Result<config::ResolvedEndpoints, Error> Daemon::resolve_for(const config::Config& wanted) {
+  const auto fresh = std::exchange(new_names_, {});
+  config::ResolvedEndpoints resolved;
+  for (const config::PeerConfig& peer : wanted.peers) {
+    for (const config::EndpointName& name : peer.endpoints) {
+      if (const auto known = resolved_.find(name); known != resolved_.end()) {
+        resolved.insert(*known);
+        continue;
+      }
+      const auto asked = fresh.find(name);
+      auto addresses = asked != fresh.end() && asked->second ? *asked->second : resolve(name);
+      if (!addresses) return fail(unresolved(std::move(addresses.error()), peer));
+      resolved[name] = std::move(*addresses);
+    }
+  }
+  return resolved;
+}
+
+Error Daemon::unresolved(Error error, const config::PeerConfig& peer) const {
+  error.problem = "'" + error.where + "' " + error.problem;
+  error.where = *options_.config_path;
+  error.line = peer.endpoint_line.number;
+  return error;
 }
 
 Result<std::string, Error> Daemon::reload() {
@@ -365,20 +413,9 @@ Result<std::string, Error> Daemon::reload() {
   auto file = read_config(*options_.config_path);
   if (!file) return fail(std::move(file.error()));
   const config::Config& wanted = file->config;
-  // Addresses are known at once; names are asked for behind the packets' back.
-  std::vector<config::EndpointName> names;
-  config::ResolvedEndpoints resolved;
-  for (const config::PeerConfig& peer : wanted.peers) {
-    for (const config::EndpointName& endpoint : peer.endpoints) {
-      if (const auto known = resolved_.find(endpoint); known != resolved_.end()) {
-        resolved.insert(*known);
-      } else if (is_host_name(endpoint)) {
-        names.push_back(endpoint);
-      } else if (auto addresses = resolve(endpoint)) {
-        resolved[endpoint] = std::move(*addresses);
-      }
-    }
-  }
+  auto found = resolve_for(wanted);
+  if (!found) return fail(std::move(found.error()));
+  config::ResolvedEndpoints resolved = std::move(*found);
   if (auto fine = check_wanted(wanted, resolved); !fine) return fail(std::move(fine.error()));
   if (auto changed = host_->change_to(wanted); !changed) return fail(std::move(changed.error()));
   config::DeviceChange change = config::change_between(config_, wanted, resolved);
@@ -393,7 +430,8 @@ Result<std::string, Error> Daemon::reload() {
   resolved_ = std::move(resolved);
   recovery_->configure(config_, resolved_);
   name_peers();
-  resolver_->ask(std::move(names));
+  host_->remember(resolved_);
+  host_->follow_endpoints(config_, endpoints());
   std::string later;
   for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))
     later.append(later.empty() ? "" : ", ").append(key);
@@ -424,6 +462,10 @@ void Daemon::take_resolved() {
   config::DeviceChange change;
   bool is_changed = false;
   for (auto& [name, addresses] : resolver_->take_answers()) {
+    if (const auto asked = new_names_.find(name); asked != new_names_.end()) {
+      asked->second = std::move(addresses);
+      continue;
+    }
     if (!addresses) {
       log_.warning("endpoint not resolved", {{"error", addresses.error().to_string()}});
       continue;
@@ -447,6 +489,7 @@ void Daemon::take_resolved() {
     resolved_[name] = std::move(*addresses);
     is_changed = true;
   }
+  if (reloads_when_resolved_) reload_by_itself();
   if (!is_changed) return;
   host_->remember(resolved_);
   host_->follow_endpoints(config_, endpoints());

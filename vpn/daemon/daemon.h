@@ -2,9 +2,11 @@
 // socket.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
@@ -67,6 +69,13 @@ class Daemon {
   // Makes what runs what the file says now; on an error everything stays as it was. Returns what the next
   // start only will change, in words; empty: nothing.
   [[nodiscard]] Result<std::string, Error> reload();
+  // Before reload(): has the names of the file that are new looked up in the background; true: not all are
+  // known yet.
+  [[nodiscard]] Result<bool, Error> ask_new_names();
+  [[nodiscard]] Result<config::ResolvedEndpoints, Error> resolve_for(const config::Config& wanted);
+  [[nodiscard]] Error unresolved(Error error, const config::PeerConfig& peer) const;
+  // On SIGHUP, and again when the names that it waits for are known.
+  void reload_by_itself();
   [[nodiscard]] Result<bool, Error> check_wanted(const config::Config& wanted,
                                                  const config::ResolvedEndpoints& resolved);
   void follow_mtu(const config::Config& wanted, const config::ResolvedEndpoints& resolved);
@@ -83,6 +92,9 @@ class Daemon {
   config::Config config_;                 // as the file said when it was last applied
   config::InterfaceConfig started_with_;  // but for the private key
   config::ResolvedEndpoints resolved_;
+  // Names that a reload waits for, and what has come of them.
+  std::map<config::EndpointName, std::optional<Result<std::vector<UdpAddress>, Error>>> new_names_;
+  bool reloads_when_resolved_ = false;
   std::unique_ptr<HookRunner> hooks_;
   std::optional<UserIds> user_;
   std::unique_ptr<StateFile> state_;

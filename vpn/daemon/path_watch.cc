@@ -65,6 +65,19 @@ std::map<PublicKey, IpAddress> echo_targets(const config::Config& config) {
   return targets;
 }
 
+std::map<PublicKey, IpAddress> liveness_targets(const config::Config& config) {
+  std::map<PublicKey, IpAddress> targets = echo_targets(config);
+  for (const config::PeerConfig& peer : config.peers) {
+    if (peer.persistent_keepalive == 0) targets.erase(peer.public_key);
+    if (peer.persistent_keepalive == 0 || targets.contains(peer.public_key)) continue;
+    for (const IpPrefix& prefix : peer.allowed_ips) {
+      if (prefix.length == 0) continue;  // 0.0.0.1 is nobody's
+      if (const auto first = first_of(prefix)) targets.try_emplace(peer.public_key, *first);
+    }
+  }
+  return targets;
+}
+
 PathWatch::PathWatch(io::EventLoop& loop, const std::string& interface, Log& log) : loop_(loop), log_(log) {
   for (auto& [family, socket] : {std::pair(IpFamily::kIpv4, &ipv4_), std::pair(IpFamily::kIpv6, &ipv6_)}) {
     auto opened = host::EchoSocket::open(family, interface);
@@ -85,15 +98,20 @@ PathWatch::~PathWatch() {
 }
 
 void PathWatch::configure(const config::Config& config, uint16_t ceiling) {
-  const bool is_wanted =
+  const bool asks_sizes =
       !config.interface.mtu && config.interface.table.kind != config::RouteTable::Kind::kOff;
-  const auto targets = is_wanted && config.peers.size() <= kMostPeers ? echo_targets(config)
-                                                                      : std::map<PublicKey, IpAddress>{};
   std::map<PublicKey, Watched> watched;
-  for (const auto& [key, target] : targets) {
+  if (config.peers.size() <= kMostPeers) {
+    for (const auto& [key, target] : liveness_targets(config)) watched[key].liveness_target = target;
+    for (const auto& [key, target] : asks_sizes ? echo_targets(config) : std::map<PublicKey, IpAddress>{})
+      watched[key].target = target;
+  }
+  for (auto& [key, one] : watched) {
     const auto known = watched_.find(key);
-    const bool goes_on = known != watched_.end() && known->second.target == target && ceiling == ceiling_;
-    watched.emplace(key, goes_on ? known->second : Watched{target, PathMtu(ceiling)});
+    if (known != watched_.end()) one.liveness = known->second.liveness;
+    const bool goes_on = known != watched_.end() && known->second.target == one.target && ceiling == ceiling_;
+    one.path = goes_on ? known->second.path : PathMtu(ceiling);
+    if (goes_on) one.bytes = known->second.bytes;
   }
   watched_ = std::move(watched);
   ceiling_ = ceiling;
@@ -103,25 +121,36 @@ void PathWatch::restart(const PublicKey& peer) {
   if (const auto known = watched_.find(peer); known != watched_.end()) known->second.path.restart(ceiling_);
 }
 
+Instant PathWatch::Watched::poll_timeout() const noexcept {
+  if (!target) return liveness.poll_timeout();
+  return liveness_target ? std::min(path.poll_timeout(), liveness.poll_timeout()) : path.poll_timeout();
+}
+
 std::optional<Instant> PathWatch::poll_timeout() const noexcept {
   std::optional<Instant> earliest;
   for (const auto& [key, one] : watched_)
-    earliest = std::min(earliest.value_or(one.path.poll_timeout()), one.path.poll_timeout());
+    earliest = std::min(earliest.value_or(one.poll_timeout()), one.poll_timeout());
   return earliest;
 }
 
 void PathWatch::handle_timeout(const config::DeviceReport& report, Instant now) {
   for (const config::PeerReport& peer : report.peers) {
     const auto known = watched_.find(peer.public_key);
-    if (known == watched_.end() || now < known->second.path.poll_timeout()) continue;
+    if (known == watched_.end()) continue;
     Watched& one = known->second;
-    const uint64_t bytes = peer.received_bytes + peer.sent_bytes;
-    const bool busy = bytes - std::exchange(one.bytes, bytes) >= kBusyBytes;
-    const uint16_t before = one.path.mtu();
-    ask(one.target, one.path.handle_timeout(busy, now));
-    if (one.path.mtu() != before)
-      log_.info("path MTU found", {{"peer", peer.name}, {"mtu", std::to_string(one.path.mtu())}});
+    if (one.target && one.path.poll_timeout() <= now) look_for_sizes(one, peer, now);
+    if (one.liveness_target && one.liveness.handle_timeout(peer.received_bytes, now))
+      ask(*one.liveness_target, {host::kShortestEcho});
   }
+}
+
+void PathWatch::look_for_sizes(Watched& one, const config::PeerReport& peer, Instant now) {
+  const uint64_t bytes = peer.received_bytes + peer.sent_bytes;
+  const bool busy = bytes - std::exchange(one.bytes, bytes) >= kBusyBytes;
+  const uint16_t before = one.path.mtu();
+  ask(*one.target, one.path.handle_timeout(busy, now));
+  if (one.path.mtu() != before)
+    log_.info("path MTU found", {{"peer", peer.name}, {"mtu", std::to_string(one.path.mtu())}});
 }
 
 void PathWatch::ask(const IpAddress& target, const std::vector<uint16_t>& sizes) {
@@ -133,7 +162,7 @@ void PathWatch::ask(const IpAddress& target, const std::vector<uint16_t>& sizes)
 void PathWatch::hear(host::EchoSocket& socket) {
   while (const auto answer = socket.receive()) {
     for (auto& [key, one] : watched_) {
-      if (one.target == answer->from) one.path.on_answer(answer->bytes);
+      if (one.target && *one.target == answer->from) one.path.on_answer(answer->bytes);
     }
   }
 }
@@ -141,7 +170,7 @@ void PathWatch::hear(host::EchoSocket& socket) {
 std::map<PublicKey, uint16_t> PathWatch::narrow_paths() const {
   std::map<PublicKey, uint16_t> narrow;
   for (const auto& [key, one] : watched_) {
-    if (one.path.mtu() < ceiling_) narrow[key] = one.path.mtu();
+    if (one.target && one.path.mtu() < ceiling_) narrow[key] = one.path.mtu();
   }
   return narrow;
 }

@@ -1,11 +1,12 @@
-// PathWatch: finds out, for every peer with traffic, which packets get through to it (path_mtu.h), by ICMP
-// echo through the tunnel itself.
+// PathWatch: finds out, by ICMP echo through the tunnel itself, which packets get through to every peer with
+// traffic (path_mtu.h), and whether every peer with PersistentKeepalive is still there (liveness.h).
 //
 // The questions are inner packets like any other, sealed and authenticated, so that every WireGuard peer
 // takes them, and every one whose host answers to a ping helps. Asked is, of what the peer's AllowedIPs
 // cover, in this order: an address by itself (/32, /128), the first address of the tunnel's own network, a
 // name server of the configuration. A peer with none of these, or that does not answer, keeps the MTU of the
-// route.
+// route. Whether a peer is there shows also where the host that is asked does not answer: the peer itself
+// does, to any data. So the first address of any of its AllowedIPs serves for that, if there is no other.
 #pragma once
 
 #include <functional>
@@ -19,6 +20,7 @@
 #include "vpn/base/time.h"
 #include "vpn/config/config.h"
 #include "vpn/config/uapi.h"
+#include "vpn/daemon/liveness.h"
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/path_mtu.h"
 #include "vpn/host/echo_socket.h"
@@ -28,6 +30,8 @@ namespace vpn::daemon {
 
 // Whom to ask for each peer; peers with nobody to ask are left out.
 [[nodiscard]] std::map<PublicKey, IpAddress> echo_targets(const config::Config& config);
+// The same for each peer with PersistentKeepalive, of which any answer will do.
+[[nodiscard]] std::map<PublicKey, IpAddress> liveness_targets(const config::Config& config);
 
 class PathWatch {
  public:
@@ -40,7 +44,7 @@ class PathWatch {
   PathWatch(const PathWatch&) = delete;
   PathWatch& operator=(const PathWatch&) = delete;
 
-  // `ceiling`: the tunnel's MTU. Nothing is asked where the configuration has an MTU of its own, or no
+  // `ceiling`: the tunnel's MTU. Sizes are not asked for where the configuration has an MTU of its own, or no
   // routes.
   void configure(const config::Config& config, uint16_t ceiling);
   // The way to the peer is another now.
@@ -56,10 +60,15 @@ class PathWatch {
 
  private:
   struct Watched {
-    IpAddress target;
-    PathMtu path;
-    uint64_t bytes = 0;  // exchanged, when it was last looked
+    [[nodiscard]] Instant poll_timeout() const noexcept;
+
+    std::optional<IpAddress> target;  // of the questions for sizes; empty: none are asked
+    PathMtu path{0};
+    uint64_t bytes = 0;                        // exchanged, when it was last looked
+    std::optional<IpAddress> liveness_target;  // empty: the peer is not watched
+    Liveness liveness;
   };
+  void look_for_sizes(Watched& one, const config::PeerReport& peer, Instant now);
   void hear(host::EchoSocket& socket);
   void ask(const IpAddress& target, const std::vector<uint16_t>& sizes);
 

@@ -5,10 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <system_error>
 #include <vector>
@@ -57,7 +61,40 @@ Result<bool, Error> run(std::vector<std::string> arguments, const std::string& i
 
 }  // namespace
 
+namespace {
+
+// Only Debian's has it. That one keeps a file in /run, to which /etc/resolv.conf must be a link.
+constexpr char kDebians[] = "/lib/resolvconf/list-records";
+constexpr char kDebiansFile[] = "/run/resolvconf/resolv.conf";
+constexpr char kDebiansUpdates[] = "/run/resolvconf/enable-updates";
+
+bool is_in_charge() {
+  if (access(kDebians, F_OK) != 0) return true;
+  std::error_code ignored;
+  const auto file = std::filesystem::weakly_canonical("/etc/resolv.conf", ignored);
+  return file == std::filesystem::weakly_canonical(kDebiansFile, ignored) &&
+         access(kDebiansUpdates, F_OK) == 0;
+}
+
+// Debian's resolvconf knows no metric: what it puts first it tells by the record's name, and by the file that
+// has the first names first. As wg-quick does, the record is called after the first kind of interface in
+// there of which any name will do ("tun*").
+std::string record_of(const std::string& interface) {
+  std::ifstream order("/etc/resolvconf/interface-order");
+  std::string line;
+  while (std::getline(order, line)) {
+    if (line.size() < 2 || line.back() != '*') continue;
+    line.pop_back();
+    const auto is_plain = [](unsigned char byte) { return std::isalnum(byte) != 0 || byte == '-'; };
+    if (std::all_of(line.begin(), line.end(), is_plain)) return line + "." + interface;
+  }
+  return interface;
+}
+
+}  // namespace
+
 bool has_resolvconf() {
+  if (!is_in_charge()) return false;
   const char* const path = std::getenv("PATH");
   std::istringstream folders(path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path);
   std::string folder;
@@ -72,11 +109,11 @@ Result<bool, Error> add_to_resolvconf(const std::string& interface, const SetDns
   for (const IpAddress& server : dns.servers) input += "nameserver " + server.to_string() + "\n";
   for (const std::string& domain : dns.search) input += "search " + domain + "\n";
   // First in order, and alone where resolvconf knows how.
-  return run({kProgram, "-a", interface, "-m", "0", "-x"}, input);
+  return run({kProgram, "-a", record_of(interface), "-m", "0", "-x"}, input);
 }
 
 Result<bool, Error> remove_from_resolvconf(const std::string& interface) {
-  return run({kProgram, "-d", interface, "-f"}, "");
+  return run({kProgram, "-d", record_of(interface), "-f"}, "");
 }
 
 }  // namespace vpn::host

@@ -9,7 +9,7 @@
 
 namespace vpn::host {
 
-// Whether one is in the PATH.
+// Whether it is in PATH, and what it is told ends up in /etc/resolv.conf.
 [[nodiscard]] bool has_resolvconf();
 // Makes these the name servers and search domains, before all others, under the interface's name. Waits for
 // the program; an error where it cannot be run or fails.

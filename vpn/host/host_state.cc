@@ -5,6 +5,7 @@
 
 #include "vpn/host/dns_file.h"
 #include "vpn/host/fault_point.h"
+#include "vpn/host/sessions.h"
 #include "vpn/host/sysctl.h"
 
 namespace vpn::host {
@@ -168,6 +169,11 @@ Result<bool, Error> HostState::undo(const Applied& applied) {
   }
   auto tables = firewall();
   if (!tables) return fail(std::move(tables.error()));
+  // The tunnel's addresses went before. While the kill switch stands nothing gets past it.
+  if (const size_t left = break_connections_from(std::get<SetFirewall>(change).spec.own_addresses); left != 0)
+    notes_.push_back(std::to_string(left) +
+                     " connections of the tunnel could not be broken, as the kernel has no " +
+                     "CONFIG_INET_DIAG_DESTROY, and may go on in clear");
   return (*tables)->run(no_firewall_commands(interface_));
 }
 

@@ -34,7 +34,12 @@ json to_json(const HostChange& change) {
     return {{"kind", "sysctl"}, {"name", set->name}, {"value", set->value}};
   }
   if (const auto* set = std::get_if<SetFirewall>(&change)) {
-    return {{"kind", "firewall"}, {"interface", set->spec.interface}, {"kill_switch", set->spec.kill_switch}};
+    json addresses = json::array();
+    for (const IpAddress& address : set->spec.own_addresses) addresses.push_back(address.to_string());
+    return {{"kind", "firewall"},
+            {"interface", set->spec.interface},
+            {"kill_switch", set->spec.kill_switch},
+            {"addresses", addresses}};
   }
   if (std::holds_alternative<SetDns>(change)) return {{"kind", "dns"}};
   return nullptr;  // an address ends with the interface
@@ -75,6 +80,11 @@ std::optional<HostChange> change_of(const json& object) {
   SetFirewall firewall;
   firewall.spec.interface = object.at("interface");
   firewall.spec.kill_switch = object.at("kill_switch");
+  for (const std::string address : object.value("addresses", json::array())) {
+    const auto parsed = IpAddress::parse(address);
+    if (!parsed) throw std::out_of_range("addresses");
+    firewall.spec.own_addresses.push_back(*parsed);
+  }
   return firewall;
 }
 

@@ -129,12 +129,14 @@ Result<UdpSocket, Error> UdpSocket::open(const UdpOptions& options) {
     set_option(fd.get(), IPPROTO_IP, IP_PKTINFO, 1);
     set_option(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
     // The outer packet may be fragmented, as WireGuard's may: the inner MTU is the limit that is announced.
-    set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    // What ICMP says of the path is not believed, as anybody may say it: neither is a packet cut smaller than
+    // its link wants it, nor does the kernel remember the size.
+    set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
   } else {
     set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
   }
   set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
   // The forced sizes need CAP_NET_ADMIN; without, the system's limit is what there is.
