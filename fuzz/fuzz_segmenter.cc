@@ -137,6 +137,32 @@ void check_round_trip(const std::vector<Bytes>& segments) {
   VPN_CHECK(next == segments.size());
 }
 
+// Made where their payloads lie, every second one at a time, the segments are the same, and the packet is
+// whole again in the end.
+void check_placed(const Segmenter& segmenter, BytesView packet, const std::vector<Bytes>& segments) {
+  if (!segmenter.can_place()) return;
+  Bytes room(packet.begin(), packet.end());
+  room.resize(room.size() + Segmenter::kMostPadding, 0xee);
+  const Bytes before = room;
+  const auto padding_of = [](size_t index) { return index % (Segmenter::kMostPadding + 1); };
+  std::vector<Segmenter::Displaced> displaced(segments.size());
+  std::vector<MutableBytes> placed(segments.size());
+  for (const size_t parity : {size_t{0}, size_t{1}}) {
+    for (size_t index = parity; index < segments.size(); index += 2) {
+      placed[index] = segmenter.place_segment(index, padding_of(index), room, displaced[index]);
+    }
+    for (size_t index = parity; index < segments.size(); index += 2) {
+      Bytes expected = segments[index];
+      expected.resize(expected.size() + padding_of(index), 0);
+      VPN_CHECK(std::equal(placed[index].begin(), placed[index].end(), expected.begin(), expected.end()));
+    }
+    for (size_t index = parity; index < segments.size(); index += 2) {
+      segmenter.restore_segment(index, padding_of(index), room, displaced[index]);
+    }
+    VPN_CHECK(room == before);
+  }
+}
+
 void check_segments(const VnetHeader& header, BytesView packet) {
   const auto segmenter = Segmenter::create(header, packet);
   const auto shape = shape_of(packet);
@@ -157,6 +183,7 @@ void check_segments(const VnetHeader& header, BytesView packet) {
     VPN_CHECK(out == expected);
     segments.push_back(std::move(out));
   }
+  check_placed(*segmenter, packet, segments);
   check_round_trip(segments);
 }
 

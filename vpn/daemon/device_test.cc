@@ -372,6 +372,52 @@ TEST_P(RefusedSuperPackets, AreKeptToWhenNothingIsTaken) {
   EXPECT_EQ(tun_offload(receiver), "tso uso") << "an interface that is down says nothing of offloads";
 }
 
+// Segments long enough to be sealed from where they were read, and ones too short for that; more of them than
+// go at once, the last one shorter and padded. [issue 9, deliver 1]
+TEST(SuperPackets, ArriveByteForByte) {
+  crypto::initialize();
+  for (const uint16_t segment_bytes : {uint16_t{401}, uint16_t{40}}) {
+    Host receiver(1, 1, io::system_calls(), true);
+    Host sender(2, 1, io::system_calls(), true);
+    sender.add_peer(1, receiver.port());
+    receiver.add_peer(2, std::nullopt);
+    const auto put = [&sender](const offload::VnetHeader& header, const Packet& packet) {
+      Packet with_header(offload::VnetHeader::kBytes);
+      header.encode(std::span<uint8_t, offload::VnetHeader::kBytes>(with_header));
+      with_header.insert(with_header.end(), packet.begin(), packet.end());
+      sender.put(0, with_header);
+    };
+    put({}, numbered(2, 1, 7, 0));  // what comes before there is a session is kept in pieces
+    const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+    bool has_session = false;
+    while (!has_session && std::chrono::steady_clock::now() < deadline)
+      has_session = receiver.take(0).has_value();
+    ASSERT_TRUE(has_session);
+
+    const size_t payload_bytes = size_t{segment_bytes} * 140 + 5;
+    const Packet whole = make_packet({.payload_bytes = payload_bytes});  // from 10.0.0.2 to 10.0.0.1
+    const size_t headers = whole.size() - payload_bytes;
+    put({.needs_checksum = true,
+         .gso = offload::GsoKind::kTcpIpv4,
+         .segment_bytes = segment_bytes,
+         .checksum_start = 20,
+         .checksum_offset = 16},
+        whole);
+    Packet arrived(payload_bytes);
+    size_t arrived_bytes = 0;
+    while (arrived_bytes < payload_bytes && std::chrono::steady_clock::now() < deadline) {
+      const auto packet = receiver.take(0);
+      if (!packet) continue;
+      const BytesView inner = BytesView(*packet).subspan(offload::VnetHeader::kBytes);
+      const size_t at = load_be<uint32_t>(&inner[24]) - load_be<uint32_t>(&whole[24]);
+      ASSERT_LE(at + inner.size() - headers, payload_bytes);
+      copy_bytes(inner.subspan(headers), MutableBytes(arrived).subspan(at));
+      arrived_bytes += inner.size() - headers;
+    }
+    EXPECT_EQ(arrived, Packet(whole.begin() + static_cast<std::ptrdiff_t>(headers), whole.end()));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Errors, RefusedSuperPackets, testing::Values(EINVAL, EIO),
                          [](const auto& error) { return error.param == EIO ? "Eio" : "Einval"; });
 INSTANTIATE_TEST_SUITE_P(Workers, Devices, testing::Values(1, 2, 4));

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "vpn/core/constants.h"
 #include "vpn/wire/ip_packet.h"
 #include "vpn/wire/messages.h"
 
@@ -15,6 +16,7 @@ constexpr size_t kSegmentsAtOnce = 64;  // one reservation of counters, one batc
 // Room for kSegmentsAtOnce datagrams made of one super-packet: its payload, and the headers of each.
 constexpr size_t kLongestChunk = io::TunDevice::kLongestPacket + kSegmentsAtOnce * 256;
 static_assert(kLongestChunk <= SendQueue::kArenaBytes);
+static_assert(core::kPaddingMultiple - 1 <= offload::Segmenter::kMostPadding);
 
 }  // namespace
 
@@ -23,16 +25,18 @@ Outbound::Outbound(SharedNode& node, crypto::AeadSet& aeads, io::TunDevice& tun,
       aeads_(aeads),
       tun_(tun),
       queue_(queue),
-      read_buffer_(io::TunDevice::kLongestPacket),
+      read_buffer_(io::TunDevice::kLongestPacket + offload::Segmenter::kMostPadding),
       staging_buffer_(2 * (io::TunDevice::kLongestPacket + 64)),
-      sealed_bytes_(kSegmentsAtOnce) {
+      sealed_bytes_(kSegmentsAtOnce),
+      sealed_(kSegmentsAtOnce),
+      displaced_(kSegmentsAtOnce / 2) {
   pending_.reserve(kSegmentsAtOnce);
 }
 
 Outbound::Outcome Outbound::run() {
   for (size_t count = 0; count < kReadsAtOnce; ++count) {
     offload::VnetHeader header;
-    const auto read = tun_.read(header, read_buffer_);
+    const auto read = tun_.read(header, MutableBytes(read_buffer_).first(io::TunDevice::kLongestPacket));
     if (read.error_number == 0) {
       take(header, MutableBytes(read_buffer_).first(read.bytes));
     } else if (read.error_number == EPROTO) {
@@ -65,12 +69,16 @@ void Outbound::take(const offload::VnetHeader& header, MutableBytes packet) {
   take_super_packet(*segmenter, packet);
 }
 
-void Outbound::take_super_packet(const offload::Segmenter& segmenter, BytesView packet) {
+void Outbound::take_super_packet(const offload::Segmenter& segmenter, MutableBytes packet) {
   for (size_t first = 0; first < segmenter.segment_count(); first += kSegmentsAtOnce) {
     const size_t count = std::min(kSegmentsAtOnce, segmenter.segment_count() - first);
-    send(
-        packet, count, [&](size_t index) { return segmenter.segment_bytes(first + index); },
-        [&](size_t index, MutableBytes out) { segmenter.write_segment(first + index, out); });
+    const auto size_of = [&](size_t index) { return segmenter.segment_bytes(first + index); };
+    const auto write = [&](size_t index, MutableBytes out) { segmenter.write_segment(first + index, out); };
+    if (!segmenter.can_place()) {
+      send(packet, count, size_of, write);
+    } else if (const auto passage = begin(packet, count, size_of, write)) {
+      seal_placed(*passage, segmenter, first, count);
+    }
   }
 }
 
@@ -95,33 +103,71 @@ Result<std::optional<core::Node::SealReservation>, core::Drop> Outbound::reserve
   return reserved;
 }
 
-// Queues `count` packets to the destination in `ip_header`, at most kSegmentsAtOnce and kLongestChunk
-// together.
+// Makes ready what `count` packets to the destination in `ip_header` need, at most kSegmentsAtOnce and
+// kLongestChunk together. Empty: they went, or were dropped.
 template <typename SizeOf, typename Write>
-void Outbound::send(BytesView ip_header, size_t count, SizeOf size_of, Write write) {
+std::optional<Outbound::Passage> Outbound::begin(BytesView ip_header, size_t count, SizeOf size_of,
+                                                 Write write) {
   if (!queue_.has_room(count, kLongestChunk)) flush();
   const auto ip = wire::parse_ip_packet(ip_header);
-  if (!ip) return stage(count, size_of, write);  // counts each as what it is
-  const auto reserved = reserve(*ip, count, size_of);
-  if (!reserved) return;
-  if (!*reserved) return stage(count, size_of, write);
+  if (!ip) {
+    stage(count, size_of, write);  // counts each as what it is
+    return std::nullopt;
+  }
+  auto reserved = reserve(*ip, count, size_of);
+  if (!reserved) return std::nullopt;
+  if (!*reserved) {
+    stage(count, size_of, write);
+    return std::nullopt;
+  }
+  if (pending_session_ != (*reserved)->session || pending_.size() + count > kSegmentsAtOnce) seal_pending();
+  pending_session_ = (*reserved)->session;
+  return Passage{std::move(**reserved), ip->ecn};
+}
 
-  const core::Node::SealReservation& reservation = **reserved;
-  const bool same_session = pending_session_ == reservation.session;
-  if (!same_session || pending_.size() + count > kSegmentsAtOnce) seal_pending();
-  pending_session_ = reservation.session;
+// Queues datagram `index` of a passage, its header written. The result is where its sealed packet belongs.
+MutableBytes Outbound::queue_datagram(const Passage& passage, size_t index) noexcept {
+  const MutableBytes datagram = queue_.reserve(sealed_bytes_[index]);
+  wire::encode_data_header(passage.reserved.session->remote_index(), passage.reserved.first_counter + index,
+                           datagram.first<wire::kDataHeaderBytes>());
+  queue_.append(passage.reserved.to, passage.ecn, datagram.size());
+  return datagram.subspan(wire::kDataHeaderBytes);
+}
+
+// Queues `count` packets, each written to where it is sealed in place.
+template <typename SizeOf, typename Write>
+void Outbound::send(BytesView ip_header, size_t count, SizeOf size_of, Write write) {
+  const auto passage = begin(ip_header, count, size_of, write);
+  if (!passage) return;
   for (size_t index = 0; index < count; ++index) {
     const size_t packet_bytes = size_of(index);
-    const MutableBytes datagram = queue_.reserve(sealed_bytes_[index]);
-    const Counter counter = reservation.first_counter + index;
-    wire::encode_data_header(reservation.session->remote_index(), counter,
-                             datagram.first<wire::kDataHeaderBytes>());
-    const MutableBytes sealed = datagram.subspan(wire::kDataHeaderBytes);
+    const MutableBytes sealed = queue_datagram(*passage, index);
     const MutableBytes plain = sealed.first(sealed.size() - wire::kTagBytes);
     write(index, plain.first(packet_bytes));
     std::memset(plain.data() + packet_bytes, 0, plain.size() - packet_bytes);
-    pending_.push_back({counter, plain, sealed});
-    queue_.append(reservation.to, ip->ecn, datagram.size());
+    pending_.push_back({passage->reserved.first_counter + index, plain, sealed});
+  }
+}
+
+// Queues segments of the packet that was read, each sealed from where its payload lies. Every second one at a
+// time, for a segment's headers take the place of the end of the payload before it.
+void Outbound::seal_placed(const Passage& passage, const offload::Segmenter& segmenter, size_t first,
+                           size_t count) noexcept {
+  seal_pending();
+  for (size_t index = 0; index < count; ++index) sealed_[index] = queue_datagram(passage, index);
+  const auto padding_of = [&](size_t index) {
+    return sealed_[index].size() - wire::kTagBytes - segmenter.segment_bytes(first + index);
+  };
+  for (const size_t parity : {size_t{0}, size_t{1}}) {
+    for (size_t index = parity; index < count; index += 2) {
+      const MutableBytes plain =
+          segmenter.place_segment(first + index, padding_of(index), read_buffer_, displaced_[index / 2]);
+      pending_.push_back({passage.reserved.first_counter + index, plain, sealed_[index]});
+    }
+    seal_pending();
+    for (size_t index = parity; index < count; index += 2) {
+      segmenter.restore_segment(first + index, padding_of(index), read_buffer_, displaced_[index / 2]);
+    }
   }
 }
 

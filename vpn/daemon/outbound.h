@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "vpn/daemon/send_queue.h"
@@ -24,8 +25,18 @@ class Outbound {
   [[nodiscard]] uint64_t malformed_count() const noexcept { return malformed_count_; }
 
  private:
+  // What packets to one peer were given: counters, the way there, and the traffic class they go in.
+  struct Passage {
+    core::Node::SealReservation reserved;
+    uint8_t ecn = 0;
+  };
   void take(const offload::VnetHeader& header, MutableBytes packet);
-  void take_super_packet(const offload::Segmenter& segmenter, BytesView packet);
+  void take_super_packet(const offload::Segmenter& segmenter, MutableBytes packet);
+  template <typename SizeOf, typename Write>
+  std::optional<Passage> begin(BytesView ip_header, size_t count, SizeOf size_of, Write write);
+  MutableBytes queue_datagram(const Passage& passage, size_t index) noexcept;
+  void seal_placed(const Passage& passage, const offload::Segmenter& segmenter, size_t first,
+                   size_t count) noexcept;
   template <typename SizeOf, typename Write>
   void send(BytesView ip_header, size_t count, SizeOf size_of, Write write);
   template <typename SizeOf>
@@ -46,6 +57,8 @@ class Outbound {
   std::shared_ptr<const core::Session> pending_session_;
   std::vector<crypto::SealJob> pending_;
   std::vector<size_t> sealed_bytes_;  // of the datagrams being made
+  std::vector<MutableBytes> sealed_;  // of segments sealed from read_buffer_, where they go
+  std::vector<offload::Segmenter::Displaced> displaced_;
   uint64_t malformed_count_ = 0;
 };
 

@@ -16,7 +16,7 @@ namespace vpn::host {
 
 struct JournalEntry {
   uint64_t id = 0;
-  HostChange change;   // SetFirewall only with its interface and kill_switch; SetDns empty
+  HostChange change;   // SetFirewall only with its interface, addresses and kill_switch; SetDns empty
   std::string former;  // what undoing puts back; empty: nothing
   friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
 };

@@ -52,10 +52,11 @@ std::optional<Segmenter> Segmenter::create(const VnetHeader& header, BytesView p
 
 Segmenter::Segmenter(const InnerPacket& inner, BytesView packet, size_t step) noexcept
     : inner_(inner),
-      packet_(packet),
       payload_(packet.subspan(inner.header_bytes())),
       step_(step),
-      count_(std::max<size_t>(1, (payload_.size() + step - 1) / step)) {}
+      count_(std::max<size_t>(1, (payload_.size() + step - 1) / step)) {
+  copy_bytes(packet.first(inner.header_bytes()), headers_);
+}
 
 BytesView Segmenter::payload_of(size_t index) const noexcept {
   const size_t begin = std::min(index * step_, payload_.size());
@@ -63,10 +64,32 @@ BytesView Segmenter::payload_of(size_t index) const noexcept {
 }
 
 void Segmenter::write_segment(size_t index, MutableBytes out) const noexcept {
-  const BytesView payload = payload_of(index);
-  copy_bytes(packet_.first(inner_.header_bytes()), out);
-  copy_bytes(payload, out.subspan(inner_.header_bytes()));
-  const size_t transport_bytes = inner_.transport_bytes + payload.size();
+  copy_bytes(payload_of(index), out.subspan(inner_.header_bytes()));
+  write_headers(index, out);
+}
+
+MutableBytes Segmenter::place_segment(size_t index, size_t padding, MutableBytes packet,
+                                      Displaced& displaced) const noexcept {
+  const MutableBytes segment = packet.subspan(index * step_, segment_bytes(index));
+  const MutableBytes behind(segment.data() + segment.size(), padding);
+  copy_bytes(segment.first(inner_.header_bytes()), displaced.front);
+  copy_bytes(behind, displaced.back);
+  write_headers(index, segment);
+  std::fill(behind.begin(), behind.end(), uint8_t{0});
+  return {segment.data(), segment.size() + padding};
+}
+
+void Segmenter::restore_segment(size_t index, size_t padding, MutableBytes packet,
+                                const Displaced& displaced) const noexcept {
+  const MutableBytes segment = packet.subspan(index * step_, segment_bytes(index));
+  copy_bytes(BytesView(displaced.front).first(inner_.header_bytes()), segment);
+  copy_bytes(BytesView(displaced.back).first(padding), {segment.data() + segment.size(), padding});
+}
+
+// The headers of segment `index` before its payload, which lies in `out` already.
+void Segmenter::write_headers(size_t index, MutableBytes out) const noexcept {
+  copy_bytes(BytesView(headers_).first(inner_.header_bytes()), out);
+  const size_t transport_bytes = out.size() - inner_.ip_header_bytes;
   uint8_t* const ip = out.data();
   uint8_t* const transport = out.data() + inner_.ip_header_bytes;
 

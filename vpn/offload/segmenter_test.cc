@@ -53,6 +53,46 @@ TEST(Segmenter, SegmentsAreThePacketsTheKernelWouldHaveSent) {
   }
 }
 
+// [issue 9, deliver 1]
+TEST(Segmenter, ASegmentPlacedWhereItsPayloadLiesIsTheOneWritten) {
+  for (const bool ipv4 : {true, false}) {
+    for (const bool tcp : {true, false}) {
+      const PacketSpec spec{.ipv4 = ipv4, .tcp = tcp, .flags = 0x98, .payload_bytes = 777};
+      const Packet whole = make_packet(spec);
+      const std::vector<Packet> segments = cut(header_for(spec, 100), whole);
+      Packet room = whole;
+      room.resize(whole.size() + Segmenter::kMostPadding, 0xee);
+      const Packet before = room;
+      const auto segmenter = Segmenter::create(header_for(spec, 100), MutableBytes(room).first(whole.size()));
+      ASSERT_TRUE(segmenter && segmenter->can_place());
+      for (const size_t parity : {size_t{0}, size_t{1}}) {
+        std::vector<Segmenter::Displaced> displaced(segments.size());
+        std::vector<MutableBytes> placed(segments.size());
+        for (size_t index = parity; index < segments.size(); index += 2) {
+          placed[index] =
+              segmenter->place_segment(index, Segmenter::kMostPadding - index, room, displaced[index]);
+        }
+        for (size_t index = parity; index < segments.size(); index += 2) {
+          Packet expected = segments[index];
+          expected.resize(expected.size() + Segmenter::kMostPadding - index, 0);
+          EXPECT_EQ(Packet(placed[index].begin(), placed[index].end()), expected) << ipv4 << tcp << index;
+        }
+        for (size_t index = parity; index < segments.size(); index += 2) {
+          segmenter->restore_segment(index, Segmenter::kMostPadding - index, room, displaced[index]);
+        }
+        EXPECT_EQ(room, before) << "nothing of the packet may be lost to the segments that come next";
+      }
+    }
+  }
+}
+
+TEST(Segmenter, SegmentsTooShortForTheHeadersOfTheNextAreNotPlaced) {
+  const PacketSpec spec{.tcp_option_bytes = 12, .payload_bytes = 300};  // 52 bytes of headers
+  const Packet packet = make_packet(spec);
+  EXPECT_FALSE(Segmenter::create(header_for(spec, 66), packet)->can_place());
+  EXPECT_TRUE(Segmenter::create(header_for(spec, 67), packet)->can_place());
+}
+
 TEST(Segmenter, CwrStaysOnTheFirstSegmentAlone) {
   const PacketSpec whole{.flags = 0x90, .payload_bytes = 300};
   const std::vector<Packet> segments = cut(header_for(whole, 100), make_packet(whole));
