@@ -1,6 +1,7 @@
 // What sealing and opening do to memory: no allocation per packet, and nothing left of a key once it is gone
 // (M3.3).
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <fstream>
@@ -138,6 +139,19 @@ TEST_P(AeadMemoryTest, NothingOfAKeyRemainsOnceItIsGone) {
   EXPECT_GT(count_in_process(), 0u) << "the search does not find a key that is there";
   key.reset();
   EXPECT_EQ(count_in_process(), 0u);
+}
+
+// Every worker has a set of its own, and the library's manager for the direct calls is 200 KB.
+TEST(AeadMemory, AnotherAesOfTheFastBackendAddsNoManager) {
+  const auto first = make_aead(Backend::kIpsecMb, Suite::kAes256Gcm);
+  if (!first) GTEST_SKIP() << "this processor or build has no intel-ipsec-mb";
+  const auto in_use = [] {
+    const struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;  // what the heap has given out, and what was mapped apart
+  };
+  const size_t before = in_use();
+  const auto second = make_aead(Backend::kIpsecMb, Suite::kAes256Gcm);
+  EXPECT_LT(in_use() - before, 1024u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AeadMemoryTest, testing::ValuesIn(test::all_backend_suites()),

@@ -20,7 +20,10 @@ constexpr size_t kMessageBytes = 65536;
 constexpr size_t kSendBatch = 64;
 constexpr size_t kControlBytes = 256;
 constexpr int kErrorsTakenOff = 16;
-constexpr int kSocketBufferBytes = 4 << 20;
+constexpr int kReceiveBufferBytes = 4 << 20;
+// What stands in the kernel's queues once more is sent than the way out carries, and so the delay of whatever
+// comes behind it: what one flush of ours holds, which the kernel doubles for its bookkeeping.
+constexpr int kSendBufferBytes = 512 << 10;
 // A run refused this often in a row, while its datagrams go one by one, will always be.
 constexpr unsigned kRefusalsUntilOff = 16;
 #ifndef UDP_SEGMENT
@@ -100,7 +103,8 @@ struct UdpSocket::ReceiveBuffers {
   std::array<OneMessage, kReceiveBatch> storage;
   std::array<mmsghdr, kReceiveBatch> messages;
   std::array<ReceivedRun, kReceiveBatch> runs;
-  std::vector<uint8_t> bytes = std::vector<uint8_t>(kReceiveBatch * kMessageBytes);
+  // Not filled with zeros: a page that no datagram reaches, such as all of the unused family's, is not there.
+  std::unique_ptr<uint8_t[]> bytes = std::make_unique_for_overwrite<uint8_t[]>(kReceiveBatch * kMessageBytes);
 };
 
 struct UdpSocket::SendBuffers {
@@ -140,11 +144,11 @@ Result<UdpSocket, Error> UdpSocket::open(const UdpOptions& options) {
   }
   set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
   // The forced sizes need CAP_NET_ADMIN; without, the system's limit is what there is.
-  if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kSocketBufferBytes)) {
-    set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kSocketBufferBytes);
+  if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBufferBytes)) {
+    set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBufferBytes);
   }
-  if (!set_option(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, kSocketBufferBytes)) {
-    set_option(fd.get(), SOL_SOCKET, SO_SNDBUF, kSocketBufferBytes);
+  if (!set_option(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, kSendBufferBytes)) {
+    set_option(fd.get(), SOL_SOCKET, SO_SNDBUF, kSendBufferBytes);
   }
 
   sockaddr_storage address{};
@@ -193,7 +197,7 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
   ReceiveBuffers& buffers = *receive_;
   for (size_t index = 0; index < kReceiveBatch; ++index) {
     OneMessage& storage = buffers.storage[index];
-    storage.part = {buffers.bytes.data() + index * kMessageBytes, kMessageBytes};
+    storage.part = {buffers.bytes.get() + index * kMessageBytes, kMessageBytes};
     msghdr& message = buffers.messages[index].msg_hdr;
     message = {};
     message.msg_name = &storage.address;
@@ -215,7 +219,7 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
     const size_t length = buffers.messages[index].msg_len;
     ReceivedRun& run = buffers.runs[index];
     run = {};
-    run.bytes = MutableBytes(buffers.bytes).subspan(index * kMessageBytes, length);
+    run.bytes = MutableBytes(buffers.bytes.get() + index * kMessageBytes, length);
     run.segment_bytes = length;
     run.path.remote = from_sockaddr(buffers.storage[index].address);
     for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;

@@ -149,6 +149,19 @@ TEST_P(UdpSocketTest, CountsWhatCannotBeSent) {
   EXPECT_EQ(sender_->counts().sent, 0u);
 }
 
+// What a slow link keeps standing delays everything behind it: a flush of ours (512 KiB), twice in the
+// kernel's bookkeeping, and not the megabytes that the receiving side has against bursts.
+TEST_P(UdpSocketTest, BoundsWhatStandsUnsent) {
+  const auto buffer_bytes = [&](int name) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    EXPECT_EQ(getsockopt(sender_->fd(), SOL_SOCKET, name, &value, &length), 0);
+    return value;
+  };
+  EXPECT_GT(buffer_bytes(SO_SNDBUF), 0);
+  EXPECT_LE(buffer_bytes(SO_SNDBUF), 1 << 20);
+}
+
 TEST_P(UdpSocketTest, ATakenPortIsAnErrorWithItsNumber) {
   const auto second = UdpSocket::open({.family = GetParam(), .port = receiver_->port()});
   ASSERT_FALSE(second.has_value());
