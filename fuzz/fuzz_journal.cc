@@ -99,6 +99,7 @@ host::HostChange change_from(fuzz::Input& input) {
       host::SetFirewall firewall;
       firewall.spec.interface = text_from(input);
       firewall.spec.kill_switch = input.flag();
+      if (input.flag()) firewall.spec.own_addresses.push_back(prefix_from(input).address);
       return firewall;
     }
     case 4:
