@@ -58,8 +58,9 @@ class Ruleset {
     std::string text = "  chain incoming {\n    type nat hook prerouting priority dstnat; policy accept;\n";
     if (lets_strangers_in_) {
       const char* const allowed = nat_.kind == NatKind::kRestricted ? "ip saddr . udp dport @spoken_to " : "";
-      text += fmt::format("    iifname \"{}\" ip daddr {} meta l4proto udp {}dnat to udp dport map @users\n",
-                          nat_.outside, outside_, allowed);
+      text += fmt::format(
+          "    iifname \"{}\" fib daddr type local meta l4proto udp {}dnat to udp dport map @users\n",
+          nat_.outside, allowed);
     }
     if (nat_.hairpin) {
       text += fmt::format("    {} ip daddr {} meta l4proto udp dnat to udp dport map @users\n", from_inside_,
@@ -75,24 +76,33 @@ class Ruleset {
         nat_.outside);
   }
 
-  // Only the first packet of a flow passes here.
-  [[nodiscard]] std::string outgoing() const {
-    std::string text = "  chain translate {\n";
+  // What gives a packet an outside source, which only the first of a flow passes. Masquerading follows the
+  // outside interface when that gets another address, and forgets the flows of the old one.
+  [[nodiscard]] std::string translation(const char* chain, const std::string& verb,
+                                        const std::string& address) const {
+    std::string text = fmt::format("  chain {} {{\n", chain);
+    const std::string plain = address.empty() ? verb : verb + " to " + address;
     if (is_symmetric_) {
-      text += fmt::format("    snat to {} fully-random\n", outside_);
+      text += fmt::format("    {} fully-random\n", plain);
     } else {
-      text += fmt::format("    meta l4proto udp snat to {}:ip saddr . udp sport map @mapped\n", outside_);
+      text += fmt::format("    meta l4proto udp {} to {}:ip saddr . udp sport map @mapped\n", verb, address);
       text += fmt::format("    meta mark set {}\n", kNewMapping);
-      text += fmt::format("    udp sport @taken snat to {}:1024-65535 fully-random\n", outside_);
-      text += fmt::format("    snat to {}\n", outside_);
+      text += fmt::format("    udp sport @taken {} to {}:1024-65535 fully-random\n", verb, address);
+      text += fmt::format("    {}\n", plain);
     }
-    text += "  }\n  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n";
+    return text + "  }\n";
+  }
+
+  [[nodiscard]] std::string outgoing() const {
+    std::string text = translation("translate", "masquerade", "");
+    if (nat_.hairpin) text += translation("translate_hairpin", "snat", outside_);
+    text += "  chain outgoing {\n    type nat hook postrouting priority srcnat; policy accept;\n";
     text +=
         fmt::format("    {} oifname \"{}\" meta l4proto udp goto translate\n", from_inside_, nat_.outside);
     if (nat_.hairpin) {
-      text +=
-          fmt::format("    {} oifname != \"{}\" meta l4proto udp ct status & dnat == dnat goto translate\n",
-                      from_inside_, nat_.outside);
+      text += fmt::format(
+          "    {} oifname != \"{}\" meta l4proto udp ct status & dnat == dnat goto translate_hairpin\n",
+          from_inside_, nat_.outside);
     }
     text +=
         fmt::format("    oifname \"{}\" masquerade{}\n", nat_.outside, is_symmetric_ ? " fully-random" : "");
@@ -118,7 +128,7 @@ class Ruleset {
     }
     if (nat_.kind == NatKind::kRestricted) text += "    update @spoken_to { ip daddr . udp sport }\n";
     text += "  }\n  chain after {\n    type filter hook postrouting priority srcnat + 1; policy accept;\n";
-    text += fmt::format("    {} ip saddr {} meta l4proto udp goto note\n", from_inside_, outside_);
+    text += fmt::format("    {} fib saddr type local meta l4proto udp goto note\n", from_inside_);
     return text + "  }\n";
   }
 

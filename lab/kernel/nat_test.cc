@@ -30,11 +30,14 @@ TEST(NatRules, ConesLetUnknownSendersInByTheUserOfThePort) {
 
 TEST(NatRules, OnlyTheSymmetricKindChangesPortsAtWill) {
   for (const NatKind kind : {NatKind::kFullCone, NatKind::kRestricted, NatKind::kPortRestricted}) {
-    EXPECT_THAT(rules(kind), HasSubstr("udp sport @taken snat to 198.51.100.1:1024-65535 fully-random"));
-    EXPECT_THAT(rules(kind), Not(HasSubstr("snat to 198.51.100.1 fully-random")));
+    EXPECT_THAT(rules(kind), HasSubstr("udp sport @taken masquerade to :1024-65535 fully-random"));
+    EXPECT_THAT(rules(kind), Not(HasSubstr("masquerade fully-random")));
+    EXPECT_THAT(rules(kind, true),
+                HasSubstr("udp sport @taken snat to 198.51.100.1:1024-65535 fully-random"));
+    EXPECT_THAT(rules(kind, true), Not(HasSubstr("snat to 198.51.100.1 fully-random")));
   }
-  EXPECT_THAT(rules(NatKind::kSymmetric), HasSubstr("snat to 198.51.100.1 fully-random"));
   EXPECT_THAT(rules(NatKind::kSymmetric), HasSubstr("masquerade fully-random"));
+  EXPECT_THAT(rules(NatKind::kSymmetric, true), HasSubstr("snat to 198.51.100.1 fully-random"));
 }
 
 TEST(NatRules, NameTheirInterfacesAndRoundTimesUp) {
