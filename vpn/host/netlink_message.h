@@ -30,6 +30,7 @@ struct RouteMessage {
   uint32_t mtu = 0;
   friend bool operator==(const RouteMessage&, const RouteMessage&) = default;
 };
+// Reads RTM_NEWROUTE.
 [[nodiscard]] std::optional<RouteMessage> read_route(BytesView message) noexcept;
 // Whether it is a route to exactly this destination (host bits cleared) in this table.
 [[nodiscard]] bool leads_to(const RouteMessage& route, const IpPrefix& destination, uint32_t table) noexcept;
@@ -44,6 +45,7 @@ struct LinkMessage {
   std::optional<uint32_t> mtu;
   friend bool operator==(const LinkMessage&, const LinkMessage&) = default;
 };
+// Reads RTM_NEWLINK and RTM_DELLINK.
 [[nodiscard]] std::optional<LinkMessage> read_link(BytesView message) noexcept;
 
 // SOCK_DIAG_BY_FAMILY: a TCP socket. Addresses of IPv4 in IPv6 form (::ffff:192.0.2.1) come out as IPv4.
@@ -52,6 +54,7 @@ struct SocketMessage {
   TcpSession session;  // of one that listens only local_port says something
   friend bool operator==(const SocketMessage&, const SocketMessage&) = default;
 };
+// Reads SOCK_DIAG_BY_FAMILY; of UDP too, where a socket that is not connected has no remote.
 [[nodiscard]] std::optional<SocketMessage> read_socket(BytesView message) noexcept;
 
 // The bytes of a message that libnl hands to a callback, valid as long as it is.

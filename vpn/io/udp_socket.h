@@ -41,6 +41,7 @@ struct SendRun {
   size_t segment_bytes = 0;
 };
 
+// How many datagrams go out for it: one even where it is empty.
 [[nodiscard]] inline size_t datagram_count(const SendRun& run) noexcept {
   return run.segment_bytes == 0 ? 1 : (run.bytes.size() + run.segment_bytes - 1) / run.segment_bytes;
 }
