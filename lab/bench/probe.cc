@@ -177,6 +177,7 @@ class Measurer {
                                                   hooks);
     if (pinging.joinable()) pinging.join();
     if (!result) return say_failure(measure, result.error().to_string());
+    if (result->bytes == 0) return say_failure(measure, "no byte came through while it was measured");
     say_found(measure + "_gbit", result->gbit_per_second());
     if (!probe_.daemons.empty()) {
       say_found(measure + "_cpu", (after - before) / (static_cast<double>(result->bytes) * 1e-9));

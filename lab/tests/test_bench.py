@@ -29,7 +29,7 @@ def run(lab: LabProgram, tmp_path: Path, *arguments: str) -> tuple[dict, str]:
 def test_plain_and_vpn_side_by_side(lab: LabProgram, tmp_path: Path) -> None:
     svg = tmp_path / "bench.svg"
     report, printed = run(lab, tmp_path, "--candidates", "vpn,plain", "--measures", "ping,tcp1",
-                          "--rounds", "2", "--seconds", "0.2", "--svg", str(svg))
+                          "--rounds", "2", "--seconds", "0.5", "--svg", str(svg))
     assert report["schema"] == "lab-bench/1"
     assert report["rounds"] == 2 and report["measures"] == ["ping", "tcp1"]
     assert report["machine"]["cores"] == os.cpu_count()
