@@ -20,6 +20,8 @@ inline constexpr unsigned kJumboTunnelMtu = 9000;
 // Inner addresses of the peers of a crowd, and what is sent to them.
 inline constexpr std::string_view kCrowdPrefix = "10.100.0.0/16";
 inline constexpr size_t kCrowdPayloadBytes = 1372;
+// As TCP and QUIC senders do: some packets of one flow, then some of another.
+inline constexpr size_t kCrowdPacketsInARow = 16;
 [[nodiscard]] inline vpn::IpAddress crowd_address(size_t index) {
   return vpn::IpAddress::ipv4(10, 100, static_cast<uint8_t>(index >> 8), static_cast<uint8_t>(index));
 }

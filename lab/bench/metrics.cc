@@ -30,7 +30,7 @@ constexpr std::array<Metric, 16> kMetrics = {{
     delay("ping_loaded_p90", "tcp1", "Ping beside 1 TCP stream, 90th percentile", false),
     delay("ping_loaded_p99", "tcp1", "Ping beside 1 TCP stream, 99th percentile", true),
     {"memory_idle", "ping", "Memory of both daemons, idle", "MB", 1, false},
-    {"memory_loaded", "tcp1", "Memory of both daemons, at most", "MB", 1, false},
+    {"memory_loaded", "tcp1", "Memory of both daemons, under load", "MB", 1, false},
 }};
 
 }  // namespace

@@ -59,13 +59,14 @@ double processor_seconds(const std::vector<pid_t>& processes) {
   return static_cast<double>(ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-// "VmRSS:" now, "VmHWM:" at most so far; in MB, of all together.
-double memory_mb(const std::vector<pid_t>& processes, const std::string& key) {
+// In MB, of all together: a page that several processes share counts once (proportional set size).
+double memory_mb(const std::vector<pid_t>& processes) {
+  constexpr std::string_view kKey = "\nPss:";
   double sum = 0;
   for (const pid_t process : processes) {
-    const std::string status = read_file(fmt::format("/proc/{}/status", process)).value_or("");
-    const size_t at = status.find(key);
-    if (at != std::string::npos) sum += std::strtod(status.c_str() + at + key.size(), nullptr) * 1024 / 1e6;
+    const std::string rollup = read_file(fmt::format("/proc/{}/smaps_rollup", process)).value_or("");
+    const size_t at = rollup.find(kKey);
+    if (at != std::string::npos) sum += std::strtod(rollup.c_str() + at + kKey.size(), nullptr) * 1024 / 1e6;
   }
   return sum;
 }
@@ -145,7 +146,7 @@ class Measurer {
   }
 
   void ping_idle() {
-    if (!probe_.daemons.empty()) say_found("memory_idle", memory_mb(probe_.daemons, "VmRSS:"));
+    if (!probe_.daemons.empty()) say_found("memory_idle", memory_mb(probe_.daemons));
     const auto result = vpn::traffic::ping(
         ends_[0], ends_[1], {.interval = milliseconds(5), .duration = seconds(probe_.quick ? 0.5 : 1.0)});
     if (!result) return say_failure("ping", result.error().to_string());
@@ -155,6 +156,7 @@ class Measurer {
   void tcp(size_t streams, const std::string& measure) {
     double before = 0;
     double after = 0;
+    double memory = 0;
     Result<vpn::traffic::PingResult> pings = vpn::traffic::PingResult{};
     std::thread pinging;
     const bool with_ping = streams == 1;
@@ -169,7 +171,10 @@ class Measurer {
             if (result) pings = std::move(*result);
           });
         },
-        [&] { after = processor_seconds(probe_.daemons); }};
+        [&] {
+          after = processor_seconds(probe_.daemons);
+          memory = memory_mb(probe_.daemons);
+        }};
     const auto result = vpn::traffic::measure_tcp(ends_[0], ends_[1],
                                                   {.streams = streams,
                                                    .warm_up = seconds(std::min(0.5, probe_.seconds / 2)),
@@ -183,7 +188,7 @@ class Measurer {
       say_found(measure + "_cpu", (after - before) / (static_cast<double>(result->bytes) * 1e-9));
     }
     if (with_ping && pings) say_quantiles("ping_loaded", pings->round_trips_ms);
-    if (with_ping && !probe_.daemons.empty()) say_found("memory_loaded", memory_mb(probe_.daemons, "VmHWM:"));
+    if (with_ping && !probe_.daemons.empty()) say_found("memory_loaded", memory);
   }
 
   void udp(size_t payload_bytes, const std::string& measure) {
@@ -235,7 +240,7 @@ class Measurer {
     return netlink->add_route(*vpn::IpPrefix::parse(kCrowdPrefix), std::nullopt, "wg0");
   }
 
-  // From the host right to every peer of the crowd in turn.
+  // From the host right to every peer of the crowd in turn, some packets each.
   void crowd() {
     if (auto routed = route_to_crowd(); !routed) return say_failure("crowd", routed.error().to_string());
     std::vector<vpn::UdpAddress> receivers;
@@ -251,7 +256,7 @@ class Measurer {
         search, [&](double rate) -> vpn::Result<vpn::traffic::RateTrial, vpn::Error> {
           load.packets_per_second = rate;
           const uint64_t before = opened;
-          const auto sent = vpn::traffic::spray_udp(ends_[1], receivers, load);
+          const auto sent = vpn::traffic::spray_udp(ends_[1], receivers, kCrowdPacketsInARow, load);
           if (!sent) return vpn::fail(sent.error());
           if (!await_crowd(milliseconds(150), opened)) {
             return vpn::fail(vpn::Error{"", 0, "", "the crowd fell silent", ""});

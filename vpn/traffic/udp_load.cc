@@ -38,7 +38,8 @@ struct Batch {
 // Whom each message of the next batch goes to; without receivers the socket is connected.
 class Addressing {
  public:
-  explicit Addressing(const std::vector<UdpAddress>& receivers) : addresses_(receivers.size()) {
+  Addressing(const std::vector<UdpAddress>& receivers, size_t in_a_row)
+      : addresses_(receivers.size()), in_a_row_(in_a_row) {
     for (size_t index = 0; index < receivers.size(); ++index) {
       length_ = io::to_sockaddr(receivers[index], addresses_[index]);
     }
@@ -48,6 +49,8 @@ class Addressing {
     for (unsigned index = 0; index < count; ++index) {
       batch.messages[index].msg_hdr.msg_name = &addresses_[next_];
       batch.messages[index].msg_hdr.msg_namelen = length_;
+      if (++done_ < in_a_row_) continue;
+      done_ = 0;
       next_ = next_ + 1 == addresses_.size() ? 0 : next_ + 1;
     }
   }
@@ -55,7 +58,9 @@ class Addressing {
  private:
   std::vector<sockaddr_storage> addresses_;
   socklen_t length_ = 0;
+  size_t in_a_row_;
   size_t next_ = 0;
+  size_t done_ = 0;  // of those in a row
 };
 
 // Sends at the rate for as long as told; counts what the kernel took, which includes what a full queue on the
@@ -122,7 +127,7 @@ Result<RateTrial, Error> measure_udp(const End& from, const End& to, const UdpLo
   uint64_t received = 0;
   std::thread receiving([&] { received = receive_all(receiver->get(), load.payload_bytes, sent_all); });
   Result<Sent, Error> sent = Sent{};
-  std::thread sending([&] { sent = send_paced(from, sender->get(), load, Addressing({})); });
+  std::thread sending([&] { sent = send_paced(from, sender->get(), load, Addressing({}, 1)); });
   sending.join();
   sent_all = true;
   receiving.join();
@@ -132,12 +137,12 @@ Result<RateTrial, Error> measure_udp(const End& from, const End& to, const UdpLo
   return RateTrial{count / sent->seconds, arrived / sent->seconds, 1 - arrived / count};
 }
 
-Result<Sent, Error> spray_udp(const End& from, const std::vector<UdpAddress>& receivers,
+Result<Sent, Error> spray_udp(const End& from, const std::vector<UdpAddress>& receivers, size_t in_a_row,
                               const UdpLoad& load) {
   auto sender = open_socket(from, SOCK_DGRAM);
   if (!sender) return fail(std::move(sender.error()));
   Result<Sent, Error> sent = Sent{};
-  std::thread([&] { sent = send_paced(from, sender->get(), load, Addressing(receivers)); }).join();
+  std::thread([&] { sent = send_paced(from, sender->get(), load, Addressing(receivers, in_a_row)); }).join();
   return sent;
 }
 

@@ -25,8 +25,8 @@ struct Sent {
   double seconds = 0;
 };
 
-// Only sends, each packet to the next of the receivers in turn; none of them has to exist.
+// Only sends: `in_a_row` packets to each of the receivers in turn; none of them has to exist.
 [[nodiscard]] Result<Sent, Error> spray_udp(const End& from, const std::vector<UdpAddress>& receivers,
-                                            const UdpLoad& load);
+                                            size_t in_a_row, const UdpLoad& load);
 
 }  // namespace vpn::traffic
