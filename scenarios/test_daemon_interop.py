@@ -84,9 +84,20 @@ def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, 
         done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "-P", "4", "--connect-timeout", "5000", *direction.split())
         assert "iperf Done." in done.stdout
     tunnel.left.wg("set", "listen-port", "51999")
-    pair.left.wait_ping("10.9.0.2")
-    wait_until(lambda: ":51999" in tunnel.right.wg("show", "endpoints"), "the endpoint follows the port")
+    wait_until(lambda: ":51999" in tunnel.right.wg("show", "endpoints"), "the endpoint follows the port, though nobody sends")
     assert transfer_keeps_hash(pair.right, pair.left, "10.9.0.1", tmp_path)
+
+
+def test_a_new_mark_chooses_the_source_address_anew(pair: Pair) -> None:
+    """As Linux does: the address that the peer last spoke to may be the wrong one on the way that the mark takes."""
+    pair.left.ip("address", "add", "192.0.2.3/24", "dev", "link0")
+    tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
+    tunnel.check()
+    tunnel.right.wg("set", "peer", tunnel.left_key.public, "endpoint", "192.0.2.3:51820")
+    pair.right.wait_ping("10.9.0.1")
+    assert "192.0.2.3:51820" in tunnel.right.wg("show", "endpoints"), "left answers from the address it was spoken to"
+    tunnel.left.wg("set", "fwmark", "0x77")
+    wait_until(lambda: "192.0.2.1:51820" in tunnel.right.wg("show", "endpoints"), "left speaks from the address of its route")
 
 
 @pytest.mark.parametrize(("family", "inside"), [(4, "10.9.0.2"), (6, "fd09::2")])

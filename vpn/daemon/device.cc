@@ -188,8 +188,14 @@ Result<bool, Error> Device::apply_sockets(const config::DeviceChange& change) {
     for (const auto& worker : workers_) {
       if (auto set = worker->set_fwmark(fwmark); !set) return set;
     }
+  } else {
+    return true;
   }
   fwmark_ = fwmark;
+  // A mark may choose another route, with another source address; and peers answer to the port they last
+  // heard from.
+  const auto node = node_.control();
+  for (const PeerId peer : node->peers()) node->refresh_path(peer, node.now());
   return true;
 }
 
