@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon_support import (CONTROL_FOLDER, LOG_FOLDER, VPN, Host, Key, Pair, Tunnel, configure, make_pair, missing_tools, new_key, run,
-                            unique_name, wait_until)
+from daemon_support import (CONTROL_FOLDER, DEADLINE, LOG_FOLDER, VPN, Host, Key, Pair, Tunnel, configure, make_pair,
+                            missing_tools, new_key, run, unique_name, wait_until)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -575,3 +576,37 @@ def test_wrong_command_line_is_exit_2(words: list[str]) -> None:
 def test_wrong_argument_is_exit_1(words: list[str], says: str) -> None:
     done = run(VPN, *words, check=False)
     assert done.returncode == 1 and says in done.stderr and "remedy: " in done.stderr
+
+
+# ── A name server that does not answer ──
+
+LISTEN = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("192.0.2.2", 53))
+print("asked:", server.recv(512)[12:], flush=True)
+server.recv(512)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_name_server(pair: Pair, number: signal.Signals, tmp_path: pathlib.Path) -> None:
+    """M5.4: whoever starts it with no network to ask need not wait minutes to be rid of it."""
+    folder = pathlib.Path("/etc/netns") / pair.left.name  # `ip netns exec` lays it over /etc
+    folder.mkdir(parents=True)
+    try:
+        (folder / "resolv.conf").write_text("nameserver 192.0.2.2\noptions timeout:30 attempts:5\n")
+        asked = tmp_path / "asked.log"
+        pair.right.begin("/usr/bin/python3", "-c", LISTEN, log=asked)
+        wait_until(lambda: ":53" in pair.right.run("ss", "-lun").stdout, "the name server stands")
+        path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.9.0.1/24\n[Peer]\n"
+                                      f"PublicKey = {new_key().public}\nAllowedIPs = 0.0.0.0/0\nEndpoint = peer.test:51821\n")
+        before = pair.left.interfaces(), pair.left.run("ip", "rule").stdout
+        daemon = pair.left.begin(VPN, "daemon", path, log=tmp_path / "daemon.log")
+        wait_until(lambda: "asked" in asked.read_text(), "the name is asked for")
+        daemon.send_signal(number)
+        assert daemon.wait(timeout=DEADLINE) == 0
+        assert f"ending reason={number.name}" in (tmp_path / "daemon.log").read_text()
+        assert (pair.left.interfaces(), pair.left.run("ip", "rule").stdout) == before
+    finally:
+        shutil.rmtree(folder)

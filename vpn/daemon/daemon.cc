@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <iterator>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -58,6 +60,7 @@ Result<bool, Error> Daemon::start() {
       loop_->watch_signals({SIGINT, SIGTERM, SIGHUP, SIGPIPE}, [this](int signal) { on_signal(signal); });
   if (!signals) return signals;
   if (auto prepared = prepare_host(); !prepared) return prepared;
+  if (ending_) return false;
   if (auto ran = hooks_->run(HookPhase::kPreUp); !ran) return ran;
   if (auto made = make_device(); !made) return made;
   if (auto set = set_up_host(); !set) return set;
@@ -108,16 +111,19 @@ Result<bool, Error> Daemon::prepare_host() {
   if (!options_.config_path) return true;
   host_ = std::make_unique<HostSide>(options_.interface, log_);
   if (auto opened = host_->open(config_); !opened) return opened;
-  if (auto resolved = resolve_all(); !resolved) return resolved;
+  if (auto resolved = resolve_all(); !resolved || !*resolved) return resolved;
   return host_->check(config_, resolved_, *options_.config_path);
 }
 
 // Every peer's endpoints; where a name does not resolve, a kill switch may be why, and what is remembered
-// serves.
+// serves. False: a signal came meanwhile.
 Result<bool, Error> Daemon::resolve_all() {
+  auto found = resolve_names();
+  if (ending_) return false;
   for (const config::PeerConfig& peer : config_.peers) {
     for (const config::EndpointName& name : peer.endpoints) {
-      auto addresses = resolve(name);
+      const auto asked = found.find(name);
+      auto addresses = asked != found.end() ? asked->second : resolve(name);
       if (!addresses) {
         if (auto known = host_->remembered(name); !known.empty()) addresses = std::move(known);
       }
@@ -126,6 +132,28 @@ Result<bool, Error> Daemon::resolve_all() {
     }
   }
   return true;
+}
+
+// The peers' names, asked for beside the loop: a name server that does not answer takes half a minute, in
+// which a signal ends the wait.
+std::map<config::EndpointName, Daemon::Addresses> Daemon::resolve_names() {
+  std::set<config::EndpointName> names;
+  for (const config::PeerConfig& peer : config_.peers) {
+    std::ranges::copy_if(peer.endpoints, std::inserter(names, names.end()), is_host_name);
+  }
+  std::map<config::EndpointName, Addresses> found;
+  if (names.empty()) return found;
+  BackgroundResolver resolver;
+  loop_->watch(resolver.fd(), [&] {
+    for (auto& answer : resolver.take_answers()) {
+      found.emplace(answer.endpoint, std::move(answer.addresses));
+    }
+    if (found.size() == names.size()) loop_->stop();
+  });
+  resolver.ask({names.begin(), names.end()});
+  loop_->run([] {});
+  loop_->unwatch(resolver.fd());
+  return found;
 }
 
 Result<bool, Error> Daemon::make_device() {
@@ -538,6 +566,8 @@ int run_daemon(const DaemonOptions& options) {
   if (auto started = daemon.start(); !started) {
     readiness.failed(started.error());
     return 1;
+  } else if (!*started) {
+    return 0;
   }
   readiness.ready();
   daemon.run();

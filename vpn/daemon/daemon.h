@@ -42,16 +42,20 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Brings everything up; after an error everything that was made is gone again.
+  // Brings everything up; after an error everything that was made is gone again. False: a signal ended it
+  // before anything was made.
   [[nodiscard]] Result<bool, Error> start();
   // Serves until a signal, a `stop` request, or the removal of the interface or of the socket file; then
   // takes everything down.
   void run();
 
  private:
+  using Addresses = Result<std::vector<UdpAddress>, Error>;
+
   [[nodiscard]] Result<bool, Error> load_config();
   [[nodiscard]] Result<bool, Error> prepare_host();
   [[nodiscard]] Result<bool, Error> resolve_all();
+  [[nodiscard]] std::map<config::EndpointName, Addresses> resolve_names();
   [[nodiscard]] Result<bool, Error> make_device();
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> watch_network();
@@ -93,7 +97,7 @@ class Daemon {
   config::InterfaceConfig started_with_;  // but for the private key
   config::ResolvedEndpoints resolved_;
   // Names that a reload waits for, and what has come of them.
-  std::map<config::EndpointName, std::optional<Result<std::vector<UdpAddress>, Error>>> new_names_;
+  std::map<config::EndpointName, std::optional<Addresses>> new_names_;
   bool reloads_when_resolved_ = false;
   std::unique_ptr<HookRunner> hooks_;
   std::optional<UserIds> user_;
