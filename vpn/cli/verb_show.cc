@@ -48,7 +48,8 @@ void add_show_verb(CLI::App& app, Action& chosen) {
   const auto options = std::make_shared<Options>();
   verb->add_option("INTERFACE", options->interface, "The interface to show; all when left out")
       ->type_name("");
-  verb->add_flag("--json", options->json, "Print JSON");
+  verb->add_flag("--json", options->json,
+                 "Print JSON, as its schema says: show.schema.json in the documentation");
   verb->add_option("--socket-dir", options->socket_folder, "Where the control sockets lie")
       ->type_name("DIR")
       ->capture_default_str();
