@@ -5,6 +5,7 @@
 
 #include "vpn/base/version.h"
 #include "vpn/config/text.h"
+#include "vpn/io/segmentation_check.h"
 #include "vpn/io/system.h"
 
 namespace vpn::daemon {
@@ -44,8 +45,14 @@ std::chrono::seconds whole_seconds(Duration age) {
 Result<std::unique_ptr<Device>, Error> Device::create(const Options& options, io::EventLoop& loop,
                                                       crypto::RandomSource& random, Log& log,
                                                       std::function<void()> on_gone) {
+  Options checked = options;
+  if (options.udp_offload && !io::segmentation_keeps_bytes()) {
+    checked.udp_offload = false;
+    log.warning("this kernel changes UDP packets that are sent in batches, so that they go one by one",
+                {{"remedy", "use another kernel for more speed"}});
+  }
   auto sockets =
-      UdpPair::open_group({options.listen_port, options.fwmark, options.udp_offload}, options.workers);
+      UdpPair::open_group({options.listen_port, options.fwmark, checked.udp_offload}, options.workers);
   if (!sockets) return fail(std::move(sockets.error()));
   auto tun = io::TunDevice::create({options.interface, options.tun_offload, options.workers > 1});
   if (!tun) return fail(std::move(tun.error()));
@@ -56,7 +63,7 @@ Result<std::unique_ptr<Device>, Error> Device::create(const Options& options, io
     if (!queue) return fail(std::move(queue.error()));
     queues.push_back(std::move(*queue));
   }
-  return assemble(options, std::move(queues), std::move(*sockets), loop, random, log, std::move(on_gone));
+  return assemble(checked, std::move(queues), std::move(*sockets), loop, random, log, std::move(on_gone));
 }
 
 Result<std::unique_ptr<Device>, Error> Device::assemble(const Options& options,
