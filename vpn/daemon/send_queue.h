@@ -1,8 +1,11 @@
 // SendQueue: datagrams on their way out, gathered into runs that one system call carries: equal in length,
-// endpoint and traffic class. Nothing is allocated after its creation.
+// endpoint and traffic class. Datagrams to several endpoints in turn become a run each. Nothing is allocated
+// after its creation.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "vpn/core/node.h"
@@ -20,23 +23,56 @@ class SendQueue {
 
   // Whether so many datagrams of together so many bytes may be appended before the next flush().
   [[nodiscard]] bool has_room(size_t datagrams, size_t bytes) const noexcept {
-    return arena_.size() - used_ >= bytes && kMaxRuns - runs_.size() >= datagrams;
+    return arena_.size() - used_ >= bytes && kMaxRuns - runs_.size() >= datagrams &&
+           kMaxStretches - stretches_.size() >= datagrams;
   }
   // The next `bytes` of the arena to write a datagram into, valid until flush(); has_room() has been asked.
   [[nodiscard]] MutableBytes reserve(size_t bytes) noexcept {
     return MutableBytes(arena_).subspan(used_, bytes);
   }
-  // Queues the datagram written into the front of what reserve() gave.
+  // Queues the datagram written into the front of what reserve() gave. Its bytes may still change until
+  // flush().
   void append(const core::Endpoint& to, uint8_t tos, size_t bytes) noexcept;
-  // Sends everything, in order.
+  // Sends everything, the datagrams to one endpoint in order.
   void flush() noexcept;
 
  private:
+  static constexpr size_t kMaxStretches = 1024;
+  static constexpr size_t kFinderSlots = 512;
+  static constexpr uint16_t kNone = UINT16_MAX;
+  static_assert(kMaxRuns <= kMaxStretches && kMaxStretches < kNone);
+
+  // A part of a run: datagrams one behind the other in the arena.
+  struct Stretch {
+    BytesView bytes;
+    uint16_t next = kNone;  // of the same run
+  };
+  struct Run {
+    io::SendRun send;  // its bytes are set by flush()
+    size_t bytes = 0;
+    uint16_t first = 0;  // stretches
+    uint16_t last = 0;
+    bool is_open = false;
+  };
+
+  // The newest run to the endpoint, where it is still known.
+  [[nodiscard]] Run* find(const core::Endpoint& to) noexcept;
+  [[nodiscard]] static bool takes(const Run& run, uint8_t tos, size_t bytes) noexcept;
+  void extend(Run& run, BytesView datagram) noexcept;
+  [[nodiscard]] BytesView joined(const Run& run) noexcept;
+
   UdpPair& sockets_;
   std::vector<uint8_t> arena_;
   size_t used_ = 0;
-  std::vector<io::SendRun> runs_;
-  bool last_run_open_ = false;
+  std::vector<Stretch> stretches_;
+  std::vector<Run> runs_;
+  std::vector<io::SendRun> to_send_;
+  // By an endpoint's hash, the run that was begun last of those that share it. What it says of another
+  // endpoint, or of runs that have been sent, is not believed.
+  std::array<uint16_t, kFinderSlots> finder_{};
+  // Where the stretches of a run are put together: kArenaBytes, of which those never used are never there.
+  std::unique_ptr<uint8_t[]> joined_ = std::make_unique_for_overwrite<uint8_t[]>(kArenaBytes);
+  size_t joined_bytes_ = 0;
 };
 
 }  // namespace vpn::daemon

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace vpn::daemon {
@@ -67,6 +69,92 @@ TEST_F(SendQueueTest, ARunEndsAtTheMostSegmentsAndTheMostBytes) {
   const auto lengths = arrived(260);
   ASSERT_EQ(lengths.size(), 260u);
   EXPECT_EQ(std::ranges::count(lengths, size_t{200}), 200);
+}
+
+// As append(), to the port that `receiver` has.
+void append_to(SendQueue& queue, const UdpPair& receiver, uint8_t fill, size_t bytes, uint8_t tos = 0) {
+  const core::Endpoint to{{IpAddress::ipv4(127, 0, 0, 1), receiver.port(), 0}, std::nullopt, 0};
+  ASSERT_TRUE(queue.has_room(1, bytes));
+  std::ranges::fill(queue.reserve(bytes).first(bytes), fill);
+  queue.append(to, tos, bytes);
+}
+
+// Counts the messages that sendmmsg(2) is given.
+class CountingCalls final : public io::SystemCalls {
+ public:
+  int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override {
+    messages_ += count;
+    return SystemCalls::sendmmsg(fd, messages, count, flags);
+  }
+  [[nodiscard]] unsigned messages() const { return messages_; }
+
+ private:
+  unsigned messages_ = 0;
+};
+
+// What arrived at the socket, as (first byte, length), and its traffic classes, until `count` datagrams have.
+std::vector<std::pair<int, size_t>> arrived_at(UdpPair& receiver, size_t count) {
+  std::vector<std::pair<int, size_t>> datagrams;
+  io::UdpSocket& socket = *receiver.of(IpFamily::kIpv4);
+  pollfd waiting{socket.fd(), POLLIN, 0};
+  while (datagrams.size() < count && poll(&waiting, 1, 5000) == 1) {
+    for (const io::ReceivedRun& run : socket.receive_batch()) {
+      for (size_t at = 0; at < run.bytes.size(); at += run.segment_bytes) {
+        datagrams.emplace_back(run.bytes[at], std::min(run.segment_bytes, run.bytes.size() - at));
+      }
+    }
+  }
+  return datagrams;
+}
+
+TEST(SendQueueEndpoints, InTurnBecomeARunEachAndKeepTheirOrder) {
+  CountingCalls calls;
+  UdpPair::Options options;
+  options.calls = &calls;
+  UdpPair sender = *UdpPair::open(options);
+  std::vector<UdpPair> receivers;
+  for (int index = 0; index < 5; ++index) receivers.push_back(*UdpPair::open({}));
+  SendQueue queue(sender);
+  for (int round = 0; round < 3; ++round) {  // what is remembered of one batch must not lead the next astray
+    const unsigned before = calls.messages();
+    for (uint8_t turn = 0; turn < 12; ++turn) {
+      for (const UdpPair& receiver : receivers) append_to(queue, receiver, turn, 200);
+    }
+    append_to(queue, receivers[0], 100, 300);  // longer, so a run of its own, and so is what follows it
+    append_to(queue, receivers[1], 100, 100);  // shorter: the last of its run
+    append_to(queue, receivers[0], 101, 200);
+    append_to(queue, receivers[1], 101, 200);
+    queue.flush();
+    EXPECT_EQ(calls.messages() - before, 5u + 1 + 0 + 0 + 1) << "receiver 0 in two, receiver 1 in two";
+    for (size_t index = 0; index < receivers.size(); ++index) {
+      std::vector<std::pair<int, size_t>> expected;
+      for (int turn = 0; turn < 12; ++turn) expected.emplace_back(turn, 200);
+      if (index == 0) expected.insert(expected.end(), {{100, 300}, {101, 200}});
+      if (index == 1) expected.insert(expected.end(), {{100, 100}, {101, 200}});
+      EXPECT_EQ(arrived_at(receivers[index], expected.size()), expected) << "receiver " << index;
+    }
+  }
+}
+
+// More endpoints than the queue remembers, some of whose hashes meet: never out of order, whatever is a run.
+TEST(SendQueueEndpoints, ByTheHundredKeepTheirOrder) {
+  UdpPair sender = *UdpPair::open({});
+  std::vector<UdpPair> receivers;
+  for (int index = 0; index < 100; ++index) receivers.push_back(*UdpPair::open({}));
+  SendQueue queue(sender);
+  for (uint8_t turn = 0; turn < 30; ++turn) {
+    for (size_t index = 0; index < receivers.size(); ++index) {
+      const size_t bytes = 50 + (index * 7 + turn * size_t{13}) % 3 * 10;
+      if (!queue.has_room(1, bytes)) queue.flush();
+      append_to(queue, receivers[index], turn, bytes);
+    }
+  }
+  queue.flush();
+  for (UdpPair& receiver : receivers) {
+    const auto datagrams = arrived_at(receiver, 30);
+    ASSERT_EQ(datagrams.size(), 30u);
+    EXPECT_TRUE(std::ranges::is_sorted(datagrams, {}, &std::pair<int, size_t>::first));
+  }
 }
 
 TEST_F(SendQueueTest, SaysWhenItIsFullAndIsEmptyAfterFlush) {
