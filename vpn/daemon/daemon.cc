@@ -90,6 +90,12 @@ Result<bool, Error> Daemon::load_config() {
                  {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
   }
   config_ = std::move(file->config);
+  for (const config::PeerConfig& peer : config_.peers) {
+    if (const int line = peer.host_bits_line.number; line != 0) {
+      log_.warning("an address in AllowedIPs stands for its whole network",
+                   {{"file", *options_.config_path}, {"line", std::to_string(line)}});
+    }
+  }
   if (!config_.interface.user.empty()) {
     auto user = find_user(config_.interface.user);
     if (!user) {
