@@ -134,11 +134,10 @@ void Node::Impl::set_persistent_keepalive(Peer& peer, std::chrono::seconds inter
 
 void Node::Impl::allow(Peer& peer, const IpPrefix& prefix) {
   const IpPrefix normal = prefix.normalized();
+  const size_t known_count = prefixes_.size();
   const std::optional<PeerId> previous = prefixes_.insert(normal, peer.id);
   if (previous) std::erase(find(*previous)->allowed_ips, normal);
-  if (std::find(peer.allowed_ips.begin(), peer.allowed_ips.end(), normal) == peer.allowed_ips.end()) {
-    peer.allowed_ips.push_back(normal);
-  }
+  if (previous || prefixes_.size() > known_count) peer.allowed_ips.push_back(normal);
 }
 
 void Node::Impl::disallow(Peer& peer, const IpPrefix& prefix) noexcept {

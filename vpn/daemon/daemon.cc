@@ -267,7 +267,9 @@ void Daemon::after_round() {
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
   if (recovery_) recovery_->after_round();
-  if (host_ && device_->take_endpoints_changed()) host_->follow_endpoints(config_, endpoints());
+  // Only the kill switch asks where the peers are, and to ask thousands takes its time.
+  if (device_->take_endpoints_changed() && host_ && config_.interface.kill_switch)
+    host_->follow_endpoints(config_, endpoints());
 }
 
 // Where packets to the peers may go: as configured, and where they were last heard from.

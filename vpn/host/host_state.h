@@ -65,9 +65,8 @@ class HostState {
   [[nodiscard]] Result<bool, Error> undo_sysctl(const SetSysctl& set, const std::string& former);
   [[nodiscard]] std::optional<std::string> former_of_others(const SetSysctl& set) const;
   [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
-  void put_back(const Changes& before, Changes kept, const Changes& made);
-  [[nodiscard]] static bool contains(const Changes& changes, const HostChange& change);
-  [[nodiscard]] static Changes::iterator replaced_by(const Applied& later, Changes& changes);
+  [[nodiscard]] Result<Changes, Error> find_fresh(const HostPlan& plan, const Changes& kept);
+  void put_back(const Changes& before, const Changes& kept, const Changes& made);
   [[nodiscard]] Result<Firewall*, Error> firewall();
 
   Netlink& netlink_;
