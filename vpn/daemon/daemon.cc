@@ -13,6 +13,7 @@
 #include "vpn/daemon/config_file.h"
 #include "vpn/daemon/readiness.h"
 #include "vpn/host/config_check.h"
+#include "vpn/host/firewall_rules.h"
 
 namespace vpn::daemon {
 namespace {
@@ -206,6 +207,7 @@ Result<bool, Error> Daemon::watch_network() {
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
   if (!host_) return true;
+  watch_firewall();
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
@@ -215,6 +217,15 @@ Result<bool, Error> Daemon::watch_network() {
   if (!recovery) return fail(std::move(recovery.error()));
   recovery_ = std::move(*recovery);
   return true;
+}
+
+// A kernel without nf_tables has no firewall of ours to lose.
+void Daemon::watch_firewall() {
+  auto monitor = host::FirewallMonitor::open(host::table_name(options_.interface),
+                                             [this] { host_->restore_firewall(); });
+  if (!monitor) return;
+  firewall_monitor_ = std::move(*monitor);
+  loop_->watch(firewall_monitor_->fd(), [this] { firewall_monitor_->hear(); });
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -297,6 +308,8 @@ void Daemon::take_down() {
   if (serving_ && config_.interface.save_config && options_.config_path) save_config();
   if (resolver_) loop_->unwatch(resolver_->fd());
   resolver_.reset();
+  if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
+  firewall_monitor_.reset();
   if (host_) host_->take_down(kill_switch_at_end_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());

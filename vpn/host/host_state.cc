@@ -301,6 +301,13 @@ void HostState::put_back(const Changes& before, const Changes& kept, const Chang
   }
 }
 
+Result<bool, Error> HostState::restore_firewall() {
+  for (const Applied& one : applied_) {
+    if (one.ours && std::holds_alternative<SetFirewall>(one.change)) return make(one, true);
+  }
+  return false;
+}
+
 std::vector<Error> HostState::undo_all(KillSwitchAtEnd kill_switch) {
   std::vector<Error> failures;
   Changes left;

@@ -38,6 +38,9 @@ class HostState {
   // is new. What is replaced by a thing of its kind is so in one step. When one change fails everything is
   // put back as it was before the call, and the error is returned.
   [[nodiscard]] Result<bool, Error> change_to(const HostPlan& plan);
+  // Makes the firewall again that stands by our doing, where somebody else has taken it away. False where
+  // there is none.
+  [[nodiscard]] Result<bool, Error> restore_firewall();
   // Undoes everything, newest first, but a kill switch that is to stay; goes on after a failure. What could
   // not be undone is returned, and stays in the journal; with all undone the journal goes too.
   std::vector<Error> undo_all(KillSwitchAtEnd kill_switch = KillSwitchAtEnd::kLift);
