@@ -50,8 +50,8 @@ TABLE = {
                   ":2: PrivateKey: 0 characters where a key has 44; remedy: give 32 bytes in base64, as 'vpn genkey' prints"),
     "preshared key": (PEER + "PresharedKey = abc\n",
                       ":5: PresharedKey: 3 characters where a key has 44; remedy: give 32 bytes in base64, as 'vpn genkey' prints"),
-    "host bits": (PEER + "AllowedIPs = 10.0.0.5/16\n",
-                  ":5: AllowedIPs: '10.0.0.5/16' has bits beyond its prefix length; remedy: write 10.0.0.0/16, or 10.0.0.5 for one "
+    "host bits": (GOOD + "AllowLan = 10.0.0.5/16\n",
+                  ":3: AllowLan: '10.0.0.5/16' has bits beyond its prefix length; remedy: write 10.0.0.0/16, or 10.0.0.5 for one "
                   "host"),
     "address of the wrong family": (GOOD + "Address = 10.0.0.1/64\n",
                                     ":3: Address: '10.0.0.1/64': the prefix length of an IPv4 address is 0 to 32; remedy: correct "

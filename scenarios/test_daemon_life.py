@@ -497,7 +497,7 @@ GOOD = "[Interface]\nPrivateKey = {key}\n"
 @pytest.mark.parametrize(("text", "says"), [
     (GOOD + "Colour = red\n", ":3: Colour: unknown key"),
     ("[Interface]\nPrivateKey = abc\n", ":2: PrivateKey: 3 characters where a key has 44"),
-    (GOOD + "[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.5/16\n", ":5: AllowedIPs: '10.0.0.5/16' has bits beyond"),
+    (GOOD + "[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.5/33\n", ":5: AllowedIPs: '10.0.0.5/33': the prefix length of an IPv4"),
     (GOOD + "Address = 10.0.0.1/64\n", ":3: Address: '10.0.0.1/64': the prefix length of an IPv4 address is 0 to 32"),
     (GOOD + "[Peer]\nPublicKey = {peer}\n[Peer]\nPublicKey = {peer}\n", ":5: PublicKey: the peer at line 3 has this key too"),
     (GOOD + "[Peer]\nPublicKey = {peer}\nEndpoint = nowhere.invalid:1\n", ":5: Endpoint: 'nowhere.invalid:1' does not resolve"),

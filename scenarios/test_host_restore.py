@@ -131,6 +131,25 @@ def test_what_others_changed_meanwhile_stays_and_is_said(world: World) -> None:
     assert "nameserver 192.0.2.1\n" in world.client.sh("cat /etc/resolv.conf")
 
 
+@pytest.mark.parametrize("removal", ["nft flush ruleset", "nft delete table inet vpn_cli0"])
+def test_a_firewall_that_somebody_removes_is_made_again(world: World, removal: str) -> None:
+    """M5.4: as a restart of nftables.service does, which flushes everybody's rules; and it still goes at the end."""
+    world.serve()
+    before = state_of(world.client)
+    process, serves = start_daemon(world, world.client_config("KillSwitch = on"))
+    assert serves and world.client.ask("tcp", WEB, 80) == SERVER
+    rules = world.client.sh("nft list table inet vpn_cli0")
+    for _ in range(3):
+        world.client.sh(removal)
+        wait_for(lambda: world.client.sh("nft list table inet vpn_cli0 2>&1 || true") == rules, "the rules to be back")
+    assert world.client.ask("tcp", WEB, 80) == SERVER
+    kill(process)
+    wait_for(lambda: "cli0" not in world.client.sh("ip -o link"), "the interface to be gone")
+    assert world.client.ask("tcp", WEB, 80, 1) == "", "the kill switch stands"
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
 def test_cleanup_leaves_a_running_tunnel_alone(world: World) -> None:
     world.client.run(VPN, "up", world.client_config("KillSwitch = on"))
     up = state_of(world.client)

@@ -25,6 +25,11 @@ std::vector<Error> review_config(const config::Config& config, const std::string
       warnings.push_back({file, line, "AllowedIPs", "missing: no packet can go to this peer or come from it",
                           "add the addresses that the peer has in the tunnel"});
     }
+    if (peer.host_bits_line.number != 0) {
+      warnings.push_back({file, peer.host_bits_line.number, "AllowedIPs",
+                          "an address with bits beyond its prefix length stands for its whole network",
+                          "write the network's first address, or /32 (IPv6: /128) for one host"});
+    }
     for (const IpPrefix& prefix : peer.allowed_ips) {
       const auto [owner, is_new] = owners.emplace(prefix, line);
       if (is_new) continue;

@@ -44,6 +44,11 @@ TEST(ConfigReview, MissesAllowedIps) {
               ElementsAre(StartsWith("wg0.conf:3: AllowedIPs: missing")));
 }
 
+TEST(ConfigReview, TellsWhereAnAddressStandsForItsNetwork) {
+  EXPECT_THAT(warnings_of(std::string(kOwn) + kPeer + "AllowedIPs = 10.0.0.0/8\nAllowedIPs = 10.0.0.5/16\n"),
+              ElementsAre(StartsWith("wg0.conf:6: AllowedIPs: an address with bits beyond its prefix")));
+}
+
 TEST(ConfigReview, SeesANetworkWithTwoOwners) {
   EXPECT_THAT(
       warnings_of("[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n" +

@@ -43,6 +43,7 @@ struct PeerConfig {
   std::string name;                         // for people; may be empty
   std::optional<Secret<32>> preshared_key;  // never zeros
   std::vector<IpPrefix> allowed_ips;        // normalised, in the order written
+  SourceLine host_bits_line;                // of the first that was not; 0: all were
   std::vector<EndpointName> endpoints;      // in the order of preference; empty: the peer calls us
   SourceLine endpoint_line;
   uint16_t persistent_keepalive = 0;  // seconds; 0: off

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 namespace vpn::config {
@@ -19,15 +20,14 @@ void set_if_different(const T& before, const T& after, std::optional<T>& out) {
 
 std::vector<AllowedIpChange> allowed_changes(const std::vector<IpPrefix>& before,
                                              const std::vector<IpPrefix>& after) {
-  const auto missing_in = [](const std::vector<IpPrefix>& list, const IpPrefix& prefix) {
-    return std::find(list.begin(), list.end(), prefix) == list.end();
-  };
+  const std::set<IpPrefix> had(before.begin(), before.end());
+  const std::set<IpPrefix> wanted(after.begin(), after.end());
   std::vector<AllowedIpChange> changes;
   for (const IpPrefix& prefix : before) {
-    if (missing_in(after, prefix)) changes.push_back({prefix, true});
+    if (!wanted.contains(prefix)) changes.push_back({prefix, true});
   }
   for (const IpPrefix& prefix : after) {
-    if (missing_in(before, prefix)) changes.push_back({prefix, false});
+    if (!had.contains(prefix)) changes.push_back({prefix, false});
   }
   return changes;
 }

@@ -90,18 +90,22 @@ Accepted read_addresses(std::string_view value, std::vector<IpPrefix>& out) {
   return accept();
 }
 
-Accepted read_allowed_ips(std::string_view value, std::vector<IpPrefix>& out) {
+// `wg` takes a prefix with bits beyond its length for its network, and says so; here 'vpn check' and the log
+// do.
+Accepted read_allowed_ips(std::string_view value, int line, PeerConfig& peer) {
   for (const std::string_view item : split_list(value)) {
     IpPrefix prefix;
     if (auto refusal = read_prefix(item, prefix)) return refusal;
-    if (prefix != prefix.normalized()) {
-      return refuse(quoted(item) + " has bits beyond its prefix length",
-                    "write " + prefix.normalized().to_string() + ", or " + prefix.address.to_string() +
-                        " for one host");
-    }
-    if (std::find(out.begin(), out.end(), prefix) == out.end()) out.push_back(prefix);
+    if (prefix != prefix.normalized() && peer.host_bits_line.number == 0) peer.host_bits_line = {line};
+    peer.allowed_ips.push_back(prefix.normalized());
   }
   return accept();
+}
+
+// Of equal ones the first; there may be a country's many thousands.
+void drop_repeated(std::vector<IpPrefix>& prefixes) {
+  std::set<IpPrefix> seen;
+  std::erase_if(prefixes, [&](const IpPrefix& prefix) { return !seen.insert(prefix).second; });
 }
 
 Accepted read_dns(std::string_view value, InterfaceConfig& interface) {
@@ -228,9 +232,14 @@ bool is_private_network(const IpPrefix& prefix) {
 }
 
 Accepted read_allow_lan(std::string_view value, std::vector<IpPrefix>& out) {
-  std::vector<IpPrefix> prefixes;
-  if (auto refusal = read_allowed_ips(value, prefixes)) return refusal;
-  for (const IpPrefix& prefix : prefixes) {
+  for (const std::string_view item : split_list(value)) {
+    IpPrefix prefix;
+    if (auto refusal = read_prefix(item, prefix)) return refusal;
+    if (prefix != prefix.normalized()) {
+      return refuse(quoted(item) + " has bits beyond its prefix length",
+                    "write " + prefix.normalized().to_string() + ", or " + prefix.address.to_string() +
+                        " for one host");
+    }
     if (!is_private_network(prefix)) {
       return refuse(
           quoted(prefix.to_string()) + " is not a private network",
@@ -239,6 +248,7 @@ Accepted read_allow_lan(std::string_view value, std::vector<IpPrefix>& out) {
     }
     out.push_back(prefix);
   }
+  drop_repeated(out);
   return accept();
 }
 
@@ -342,7 +352,7 @@ constexpr KeyRule<PeerConfig> kPeerKeys[] = {
        return refusal;
      }},
     {"AllowedIPs", Repeat::kMany,
-     [](Text v, int, PeerConfig& p) { return read_allowed_ips(v, p.allowed_ips); }},
+     [](Text v, int line, PeerConfig& p) { return read_allowed_ips(v, line, p); }},
     {"Endpoint", Repeat::kMany,
      [](Text v, int line, PeerConfig& p) {
        if (p.endpoints.empty()) p.endpoint_line = {line};
@@ -455,7 +465,8 @@ class IniParser {
   // Called where a section ends: a peer must by now have its key, and be the only one with it.
   void finish_peer() {
     if (section_ != Section::kPeer || has_wrong_key_) return;
-    const PeerConfig& peer = config_.peers.back();
+    PeerConfig& peer = config_.peers.back();
+    drop_repeated(peer.allowed_ips);
     const auto fail_peer = [&](std::string_view key, std::string problem, std::string remedy) {
       report_at(peer.line.number, key, std::move(problem), std::move(remedy));
     };

@@ -136,6 +136,16 @@ TEST(Ini, TakesTheWordsOfWgQuick) {
   EXPECT_EQ(config.peers[0].preshared_key, std::nullopt) << "zeros mean no preshared key";
 }
 
+// R4, as `wg` does: 10.0.0.5/16 stands for 10.0.0.0/16. What is written twice is there once, in its place.
+TEST(Ini, NormalisesAllowedIpsAndKeepsTheFirstOfEqualOnes) {
+  const Config config = parsed(
+      "[Interface]\n[Peer]\nPublicKey=$A\nAllowedIPs = 10.0.0.5/16, fd00::9/64\n"
+      "AllowedIPs = 10.9.0.0/24, 10.0.0.0/16\n");
+  std::vector<std::string> allowed;
+  for (const IpPrefix& prefix : config.peers[0].allowed_ips) allowed.push_back(prefix.to_string());
+  EXPECT_EQ(allowed, (std::vector<std::string>{"10.0.0.0/16", "fd00::/64", "10.9.0.0/24"}));
+}
+
 struct BadInput {
   const char* text;
   const char* where;
@@ -183,8 +193,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"[Interface]\nMasquerade = eth0;x", "wg0.conf:2: Masquerade: ", "not an interface's name"},
         BadInput{"[Interface]\nTunnelCgroup = ../x",
                  "wg0.conf:2: TunnelCgroup: ", "not the path of a cgroup"},
-        BadInput{"[Peer]\nAllowedIPs = 10.0.0.5/16\nPublicKey = $A",
-                 "wg0.conf:2: AllowedIPs: ", "write 10.0.0.0/16"},
+        BadInput{"[Interface]\nAllowLan = 10.0.0.5/16", "wg0.conf:2: AllowLan: ", "write 10.0.0.0/16"},
         BadInput{"[Peer]\nPublicKey = $A\nAllowedIPs = fd00::/129", "wg0.conf:3: AllowedIPs: ", "0 to 128"},
         BadInput{"[Peer]\n\nAllowedIPs = 10.0.0.0/16\n[Peer]\nPublicKey = $A",
                  "wg0.conf:1: PublicKey: ", "missing"},

@@ -112,7 +112,8 @@ constexpr KeyDoc kDocs[] = {
     {kPeer, "AllowedIPs", "ADDRESS/LENGTH, …",
      "The networks behind the peer: packets to them go to it, and only packets from them are taken from it. "
      "The "
-     "longest match decides between peers; 0.0.0.0/0 and ::/0 stand for everything.",
+     "longest match decides between peers; 0.0.0.0/0 and ::/0 stand for everything, 10.0.0.5/16 for "
+     "10.0.0.0/16.",
      "none: nothing is routed to the peer", "10.0.0.2/32, fd00::2/128"},
     {kPeer, "Endpoint", "HOST:PORT",
      "Where the peer is reached: a name or an address, IPv6 in brackets. The line may be given more than "

@@ -69,10 +69,15 @@ size_t Node::Impl::KeyHash::operator()(const PublicKey& key) const noexcept {
 }
 
 void Node::Impl::set_private_key(std::optional<Secret<32>> private_key, Now now) {
-  identity_.reset();
+  std::optional<noise::LocalIdentity> identity;
+  if (private_key && !private_key->is_zero()) identity.emplace(*private_key);
+  // `wg syncconf` sets the key with every change of a peer: the sessions of a key that stays go on.
+  const bool is_same = identity && identity_ ? identity->public_key() == identity_->public_key()
+                                             : identity.has_value() == identity_.has_value();
+  if (is_same) return;
+  identity_ = std::move(identity);
   private_key_.reset();
-  if (private_key && !private_key->is_zero()) {
-    identity_.emplace(*private_key);
+  if (identity_) {
     private_key_.emplace(identity_->private_key());
     if (const auto self = peers_by_key_.find(identity_->public_key()); self != peers_by_key_.end())
       remove_peer(*self->second);
@@ -129,11 +134,10 @@ void Node::Impl::set_persistent_keepalive(Peer& peer, std::chrono::seconds inter
 
 void Node::Impl::allow(Peer& peer, const IpPrefix& prefix) {
   const IpPrefix normal = prefix.normalized();
+  const size_t known_count = prefixes_.size();
   const std::optional<PeerId> previous = prefixes_.insert(normal, peer.id);
   if (previous) std::erase(find(*previous)->allowed_ips, normal);
-  if (std::find(peer.allowed_ips.begin(), peer.allowed_ips.end(), normal) == peer.allowed_ips.end()) {
-    peer.allowed_ips.push_back(normal);
-  }
+  if (previous || prefixes_.size() > known_count) peer.allowed_ips.push_back(normal);
 }
 
 void Node::Impl::disallow(Peer& peer, const IpPrefix& prefix) noexcept {

@@ -171,7 +171,8 @@ class Node {
   // ── Configuration ──
 
   // Sets (and clamps) the private key; nothing removes it. Running sessions can no longer send and handshakes
-  // in progress are dropped; a peer whose key equals the new own key is removed.
+  // in progress are dropped; a peer whose key equals the new own key is removed. Nothing happens where the
+  // key is the one there is.
   void set_private_key(std::optional<Secret<32>> private_key, Now now);
   [[nodiscard]] const std::optional<Secret<32>>& private_key() const noexcept;
   [[nodiscard]] std::optional<PublicKey> public_key() const noexcept;

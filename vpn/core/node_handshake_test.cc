@@ -169,9 +169,9 @@ TEST(NodeHandshake, ReplayedAndTooFrequentInitiationsAreDropped) {
   EXPECT_TRUE(pair.b.receive(endpoint(1), initiation.bytes, pair.now()).has_value());
   pair.b.take();
   EXPECT_EQ(pair.b.receive(endpoint(1), initiation.bytes, pair.now()).error(), Drop::kOldTimestamp);
-  pair.a.node().set_private_key(private_key(1), pair.now());  // makes it begin anew at once
   pair.skip(19ms);
-  pair.a.send(ip_packet(1, 2), pair.now());
+  pair.a.node().reconnect(pair.b_at_a, pair.now());  // makes it begin anew at once
+  pair.a.collect(pair.now());
   EXPECT_EQ(pair.b.receive(endpoint(1), pair.a.take().bytes, pair.now()).error(), Drop::kInitiationTooSoon);
   EXPECT_TRUE(pair.b.sent_nothing());
 }
@@ -349,6 +349,23 @@ TEST(NodeHandshake, ChangedPrivateKeyBarsOldSessionsAndMakesNewOnes) {
   pair.b.send(ip_packet(2, 1), pair.now());
   ASSERT_FALSE(pair.b.sent_nothing());
   EXPECT_EQ(pair.b.take().bytes.size(), wire::kInitiationBytes);
+}
+
+// `wg syncconf` and `wg setconf` give the private key every time.
+TEST(NodeHandshake, TheSamePrivateKeyAgainDisturbsNobody) {
+  Pair pair;
+  pair.connect();
+  pair.b.node().set_persistent_keepalive(pair.a_at_b, 25s, pair.now());
+  pair.deliver_all();
+  pair.b.node().set_private_key(private_key(2), pair.now());
+  Secret<32> unclamped = private_key(2);
+  unclamped.mutable_view()[0] |= 7;
+  pair.b.node().set_private_key(unclamped, pair.now());
+  pair.b.collect(pair.now());
+  EXPECT_TRUE(pair.b.sent_nothing());
+  pair.b.send(ip_packet(2, 1), pair.now());
+  ASSERT_FALSE(pair.b.sent_nothing());
+  EXPECT_EQ(pair.b.take().type(), static_cast<uint32_t>(wire::MessageType::kData));
 }
 
 TEST(NodeHandshake, PeerWithOwnKeyIsRefusedOrRemoved) {

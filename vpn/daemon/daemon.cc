@@ -15,6 +15,7 @@
 #include "vpn/daemon/config_file.h"
 #include "vpn/daemon/readiness.h"
 #include "vpn/host/config_check.h"
+#include "vpn/host/firewall_rules.h"
 
 namespace vpn::daemon {
 namespace {
@@ -93,6 +94,12 @@ Result<bool, Error> Daemon::load_config() {
                  {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
   }
   config_ = std::move(file->config);
+  for (const config::PeerConfig& peer : config_.peers) {
+    if (const int line = peer.host_bits_line.number; line != 0) {
+      log_.warning("an address in AllowedIPs stands for its whole network",
+                   {{"file", *options_.config_path}, {"line", std::to_string(line)}});
+    }
+  }
   if (!config_.interface.user.empty()) {
     auto user = find_user(config_.interface.user);
     if (!user) {
@@ -228,6 +235,7 @@ Result<bool, Error> Daemon::watch_network() {
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
   if (!host_) return true;
+  watch_firewall();
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
@@ -237,6 +245,15 @@ Result<bool, Error> Daemon::watch_network() {
   if (!recovery) return fail(std::move(recovery.error()));
   recovery_ = std::move(*recovery);
   return true;
+}
+
+// A kernel without nf_tables has no firewall of ours to lose.
+void Daemon::watch_firewall() {
+  auto monitor = host::FirewallMonitor::open(host::table_name(options_.interface),
+                                             [this] { host_->restore_firewall(); });
+  if (!monitor) return;
+  firewall_monitor_ = std::move(*monitor);
+  loop_->watch(firewall_monitor_->fd(), [this] { firewall_monitor_->hear(); });
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -289,7 +306,9 @@ void Daemon::after_round() {
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
   if (recovery_) recovery_->after_round();
-  if (host_ && device_->take_endpoints_changed()) host_->follow_endpoints(config_, endpoints());
+  // Only the kill switch asks where the peers are, and to ask thousands takes its time.
+  if (device_->take_endpoints_changed() && host_ && config_.interface.kill_switch)
+    host_->follow_endpoints(config_, endpoints());
 }
 
 // Where packets to the peers may go: as configured, and where they were last heard from.
@@ -317,6 +336,8 @@ void Daemon::take_down() {
   if (serving_ && config_.interface.save_config && options_.config_path) save_config();
   if (resolver_) loop_->unwatch(resolver_->fd());
   resolver_.reset();
+  if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
+  firewall_monitor_.reset();
   if (host_) host_->take_down(kill_switch_at_end_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());

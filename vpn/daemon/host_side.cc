@@ -171,6 +171,17 @@ void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey
     log_.warning("the routes do not follow the path MTU", {{"error", changed.error().to_string()}});
 }
 
+void HostSide::restore_firewall() {
+  if (!state_) return;
+  const auto restored = state_->restore_firewall();
+  if (!restored) {
+    log_.error("the tunnel's firewall was removed by somebody else, and cannot be made again",
+               {{"error", restored.error().to_string()}});
+  } else if (*restored) {
+    log_.warning("the tunnel's firewall was removed by somebody else, and is made again");
+  }
+}
+
 void HostSide::take_down(host::KillSwitchAtEnd kill_switch) {
   if (!state_) return;
   if (!is_up_ && found_kill_switch_) kill_switch = host::KillSwitchAtEnd::kLeave;

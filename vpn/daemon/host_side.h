@@ -45,6 +45,8 @@ class HostSide {
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
+  // Makes the firewall again after somebody else has taken it away, and says so.
+  void restore_firewall();
   // Undoes everything; tells of what could not be, or is not ours any more.
   void take_down(host::KillSwitchAtEnd kill_switch);
 

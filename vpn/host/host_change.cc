@@ -51,15 +51,23 @@ bool is_on_link(const Config& config, const IpPrefix& prefix) {
   });
 }
 
-// What gets through to the peer that has this prefix; 0: the tunnel's MTU.
-uint32_t path_mtu_of(const Config& config, const HostFacts& facts, const IpPrefix& prefix) {
+// What gets through to the peer that has the prefix, where that is less than the tunnel's MTU.
+using NarrowPaths = std::map<IpPrefix, uint32_t>;
+
+NarrowPaths narrow_paths(const Config& config, const HostFacts& facts) {
+  NarrowPaths paths;
   for (const auto& [key, mtu] : facts.path_mtus) {
     const config::PeerConfig* const peer = config.find_peer(key);
     if (peer == nullptr) continue;
-    const auto& all = peer->allowed_ips;
-    if (std::find(all.begin(), all.end(), prefix) != all.end()) return mtu;
+    for (const IpPrefix& prefix : peer->allowed_ips) paths.emplace(prefix, mtu);
   }
-  return 0;
+  return paths;
+}
+
+// 0: the tunnel's MTU.
+uint32_t path_mtu_of(const NarrowPaths& paths, const IpPrefix& prefix) {
+  const auto found = paths.find(prefix);
+  return found == paths.end() ? 0 : found->second;
 }
 
 bool is_gateway(const Config& config) {
@@ -99,9 +107,10 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
                       HostPlan& plan) {
   const IpPrefix everything{family == IpFamily::kIpv4 ? IpAddress() : *IpAddress::parse("::"), 0};
   const uint32_t table = facts.mark;
+  const NarrowPaths narrow = narrow_paths(config, facts);
   for (const IpPrefix& prefix : destinations(config)) {
     if (prefix.address.family() != family) continue;
-    plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(config, facts, prefix)});
+    plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(narrow, prefix)});
   }
   if (shut) plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
   for (const IpPrefix& prefix : config.interface.allow_lan) {
@@ -140,6 +149,7 @@ void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
   const RouteTable& table = config.interface.table;
   if (table.kind == RouteTable::Kind::kOff) return;
   const bool is_auto = table.kind == RouteTable::Kind::kAuto;
+  const NarrowPaths narrow = narrow_paths(config, facts);
   for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
     const bool shut = family == IpFamily::kIpv6 && !has_default(config, family) && facts.has_ipv6 &&
                       has_default(config, IpFamily::kIpv4);
@@ -149,7 +159,7 @@ void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
     }
     for (const IpPrefix& prefix : destinations(config)) {
       if (prefix.address.family() != family) continue;
-      const uint32_t mtu = path_mtu_of(config, facts, prefix);
+      const uint32_t mtu = path_mtu_of(narrow, prefix);
       if (!is_auto) {
         plan.emplace_back(AddRoute{prefix, table.number, RouteKind::kTunnel, mtu});
       } else if (!is_on_link(config, prefix)) {
@@ -214,6 +224,13 @@ bool replaces(const HostChange& later, const HostChange& earlier) noexcept {
            route->kind == other->kind;
   }
   return std::holds_alternative<SetFirewall>(later) || std::holds_alternative<SetDns>(later);
+}
+
+Subject subject_of(const HostChange& change) noexcept {
+  if (const auto* const route = std::get_if<AddRoute>(&change))
+    return {change.index(), route->destination, route->table, route->kind};
+  const auto* const add = std::get_if<AddAddress>(&change);
+  return {change.index(), add == nullptr ? IpPrefix{} : add->address, 0, RouteKind::kTunnel};
 }
 
 HostPlan plan_host(const Config& config, const HostFacts& facts) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -79,6 +80,10 @@ using HostPlan = std::vector<HostChange>;
 // Whether the two are about one and the same thing (the firewall, name resolution, a route), so that one is
 // replaced by the other with no moment between.
 [[nodiscard]] bool replaces(const HostChange& later, const HostChange& earlier) noexcept;
+
+// What a change is about. Equal changes, and two of which one replaces the other, are about the same.
+using Subject = std::tuple<size_t, IpPrefix, uint32_t, RouteKind>;
+[[nodiscard]] Subject subject_of(const HostChange& change) noexcept;
 
 // What a plan needs to know besides the configuration.
 struct HostFacts {

@@ -99,6 +99,36 @@ TEST(TableName, IsOneThatNftablesTakesAndNoOtherInterfaceHas) {
   EXPECT_NE(table_name("a_2e"), table_name("a."));
 }
 
+// What is looked up by its subject would else not be found: it would be made twice, or never undone.
+TEST(HostChange, EqualOnesAndThoseThatReplaceEachOtherAreAboutTheSame) {
+  const auto prefix = [](const char* text) { return *IpPrefix::parse(text); };
+  SetFirewall other_firewall;
+  other_firewall.spec.kill_switch = true;
+  const HostPlan changes = {AddAddress{prefix("10.0.0.0/16")},
+                            AddAddress{prefix("10.1.0.0/16")},
+                            AddRoute{prefix("10.0.0.0/16")},
+                            AddRoute{prefix("10.0.0.0/16"), kMainTable, RouteKind::kTunnel, 1280},
+                            AddRoute{prefix("10.0.0.0/16"), kDefaultMark},
+                            AddRoute{prefix("10.0.0.0/16"), kMainTable, RouteKind::kThrow},
+                            AddRoute{prefix("10.1.0.0/16")},
+                            AddMarkRule{IpFamily::kIpv4, 1, 1},
+                            AddMarkRule{IpFamily::kIpv6, 1, 1},
+                            SetSysctl{"a", "1"},
+                            SetSysctl{"b", "1"},
+                            SetFirewall{},
+                            other_firewall,
+                            SetDns{},
+                            SetDns{{}, {"a"}}};
+  for (const HostChange& one : changes) {
+    for (const HostChange& other : changes) {
+      if (one == other || replaces(one, other)) {
+        EXPECT_EQ(subject_of(one), subject_of(other)) << to_string(one) << ", " << to_string(other);
+      }
+    }
+  }
+  EXPECT_NE(subject_of(changes[2]), subject_of(changes[6])) << "thousands of routes are told apart";
+}
+
 // An anonymous set of nftables refuses prefixes that overlap.
 TEST(FirewallRules, LeaveOutPrefixesThatAnotherCovers) {
   FirewallSpec spec;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "vpn/host/dns_file.h"
 #include "vpn/host/fault_point.h"
@@ -11,14 +12,46 @@
 namespace vpn::host {
 namespace {
 
-bool is_in(const HostPlan& plan, const HostChange& change) {
-  return std::find(plan.begin(), plan.end(), change) != plan.end();
+const HostChange& change_of(const HostChange& change) noexcept {
+  return change;
+}
+const HostChange& change_of(const auto& applied) noexcept {
+  return applied.change;
 }
 
-bool is_replaced_in(const HostPlan& plan, const HostChange& earlier) {
-  return std::any_of(plan.begin(), plan.end(),
-                     [&](const HostChange& later) { return replaces(later, earlier); });
-}
+// Finds a change among many thousands (a country's networks, a gateway's peers) without looking at each. The
+// list must outlive it; whatever takes another's place there must be about the same.
+template <typename List>
+class Lookup {
+ public:
+  explicit Lookup(const List& list) : list_(list) { catch_up(); }
+  // To be called when something was added at the list's end.
+  void catch_up() {
+    for (; known_count_ < list_.size(); ++known_count_)
+      positions_.emplace(subject_of(change_of(list_[known_count_])), known_count_);
+  }
+  // Whether the list has just this change.
+  [[nodiscard]] bool has(const HostChange& change) const {
+    return find(change, [&](const HostChange& one) { return one == change; }).has_value();
+  }
+  // Where the list has what `change` replaces, or is replaced by.
+  [[nodiscard]] std::optional<size_t> counterpart_of(const HostChange& change) const {
+    return find(change, [&](const HostChange& one) { return replaces(change, one); });
+  }
+
+ private:
+  template <typename Predicate>
+  std::optional<size_t> find(const HostChange& change, Predicate is_sought) const {
+    const auto [first, last] = positions_.equal_range(subject_of(change));
+    const auto found = std::find_if(
+        first, last, [&](const auto& entry) { return is_sought(change_of(list_[entry.second])); });
+    return found == last ? std::nullopt : std::optional(found->second);
+  }
+
+  const List& list_;
+  size_t known_count_ = 0;
+  std::multimap<Subject, size_t> positions_;
+};
 
 DnsMethod method_of(const std::string& name) {
   for (const DnsMethod method : {DnsMethod::kResolved, DnsMethod::kResolvconf}) {
@@ -57,6 +90,7 @@ Result<Firewall*, Error> HostState::firewall() {
 
 Result<bool, Error> HostState::check(const HostPlan& plan) {
   const HostPlan ours = applied();
+  const Lookup known(ours);
   const bool has_rules = std::any_of(ours.begin(), ours.end(), [](const HostChange& one) {
     return std::holds_alternative<AddMarkRule>(one);
   });
@@ -67,7 +101,7 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
                       "take it down, or make one of the two a split tunnel"});
   }
   for (const HostChange& change : plan) {
-    if (is_in(ours, change)) continue;
+    if (known.has(change)) continue;
     Result<bool, Error> fine = true;
     if (const auto* set = std::get_if<SetSysctl>(&change)) {
       const auto now = read_sysctl(set->name);
@@ -78,7 +112,7 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
     } else if (std::holds_alternative<SetDns>(change)) {
       fine = may_set_dns(find_dns_method(), interface_);
     } else if (const auto* route = std::get_if<AddRoute>(&change)) {
-      if (!is_replaced_in(ours, change) && netlink_.has_route(route->destination, route->table)) {
+      if (!known.counterpart_of(change) && netlink_.has_route(route->destination, route->table)) {
         return fail(Error{interface_, 0, "AllowedIPs",
                           "there is a route to " + route->destination.to_string() + " in table " +
                               std::to_string(route->table) + " already",
@@ -191,77 +225,87 @@ HostPlan HostState::applied() const {
   return plan;
 }
 
-bool HostState::contains(const Changes& changes, const HostChange& change) {
-  return std::any_of(changes.begin(), changes.end(),
-                     [&](const Applied& one) { return one.change == change; });
-}
-
-HostState::Changes::iterator HostState::replaced_by(const Applied& later, Changes& changes) {
-  return std::find_if(changes.begin(), changes.end(),
-                      [&](const Applied& earlier) { return replaces(later.change, earlier.change); });
-}
-
 Result<bool, Error> HostState::change_to(const HostPlan& plan) {
   const Changes before = applied_;
+  const Lookup wanted(plan);
   Changes kept;
   for (auto one = applied_.rbegin(); one != applied_.rend(); ++one) {
-    if (is_in(plan, one->change) || is_replaced_in(plan, one->change)) {
-      kept.insert(kept.begin(), *one);
+    if (wanted.has(one->change) || wanted.counterpart_of(one->change)) {
+      kept.push_back(*one);
     } else if (auto undone = undo_noted(*one); !undone) {
       return undone;
     }
   }
-  Changes fresh;
-  for (const HostChange& change : plan) {
-    if (contains(kept, change)) continue;
-    auto one = look(change);
-    if (!one) return fail(std::move(one.error()));
-    const auto earlier = replaced_by(*one, kept);
-    if (earlier != kept.end()) one->former = earlier->former;
-    fresh.push_back(std::move(*one));
-  }
-  if (auto announced = announce(fresh); !announced) return announced;
+  std::reverse(kept.begin(), kept.end());
+  auto fresh = find_fresh(plan, kept);
+  if (!fresh) return fail(std::move(fresh.error()));
+  if (auto announced = announce(*fresh); !announced) return announced;
   fault_point();
   applied_ = kept;
-  for (size_t index = 0; index < fresh.size(); ++index) {
-    const auto earlier = replaced_by(fresh[index], applied_);
-    auto made = make(fresh[index], earlier != applied_.end());
+  Lookup standing(applied_);
+  for (size_t index = 0; index < fresh->size(); ++index) {
+    const Applied& one = (*fresh)[index];
+    const auto earlier = standing.counterpart_of(one.change);
+    auto made = make(one, earlier.has_value());
     fault_point();
     if (!made) {
-      fresh.resize(index + 1);
-      put_back(before, kept, fresh);
+      fresh->resize(index + 1);
+      put_back(before, kept, *fresh);
       return made;
     }
     // What is replaced keeps its place in the order of undoing.
-    if (earlier == applied_.end()) {
-      applied_.push_back(fresh[index]);
+    if (earlier) {
+      journal_.note_undone(std::exchange(applied_[*earlier], one).id);
     } else {
-      journal_.note_undone(std::exchange(*earlier, fresh[index]).id);
+      applied_.push_back(one);
+      standing.catch_up();
     }
   }
   return true;
 }
 
+// What of the plan does not stand yet.
+Result<HostState::Changes, Error> HostState::find_fresh(const HostPlan& plan, const Changes& kept) {
+  const Lookup known(kept);
+  Changes fresh;
+  for (const HostChange& change : plan) {
+    if (known.has(change)) continue;
+    auto one = look(change);
+    if (!one) return fail(std::move(one.error()));
+    if (const auto earlier = known.counterpart_of(change)) one->former = kept[*earlier].former;
+    fresh.push_back(std::move(*one));
+  }
+  return fresh;
+}
+
 // After the last of `made` has failed: `kept` stood through it all, what else was in `before` has been
 // undone.
-void HostState::put_back(const Changes& before, Changes kept, const Changes& made) {
+void HostState::put_back(const Changes& before, const Changes& kept, const Changes& made) {
+  const Lookup stood(kept);
   for (auto one = made.rbegin(); one != made.rend(); ++one) {
-    const auto earlier = replaced_by(*one, kept);
-    if (earlier == kept.end()) {
+    const auto earlier = stood.counterpart_of(one->change);
+    if (!earlier) {
       static_cast<void>(undo_noted(*one));
-    } else if (make(*earlier, true)) {
+    } else if (make(kept[*earlier], true)) {
       journal_.note_undone(one->id);
     }
   }
   applied_.clear();
   for (const Applied& earlier : before) {
     Changes again{earlier};
-    if (!contains(kept, earlier.change)) {
+    if (!stood.has(earlier.change)) {
       again.front().id = 0;
       if (!announce(again) || !make(again.front(), false)) continue;
     }
     applied_.push_back(again.front());
   }
+}
+
+Result<bool, Error> HostState::restore_firewall() {
+  for (const Applied& one : applied_) {
+    if (one.ours && std::holds_alternative<SetFirewall>(one.change)) return make(one, true);
+  }
+  return false;
 }
 
 std::vector<Error> HostState::undo_all(KillSwitchAtEnd kill_switch) {

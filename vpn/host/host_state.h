@@ -38,6 +38,9 @@ class HostState {
   // is new. What is replaced by a thing of its kind is so in one step. When one change fails everything is
   // put back as it was before the call, and the error is returned.
   [[nodiscard]] Result<bool, Error> change_to(const HostPlan& plan);
+  // Makes the firewall again that stands by our doing, where somebody else has taken it away. False where
+  // there is none.
+  [[nodiscard]] Result<bool, Error> restore_firewall();
   // Undoes everything, newest first, but a kill switch that is to stay; goes on after a failure. What could
   // not be undone is returned, and stays in the journal; with all undone the journal goes too.
   std::vector<Error> undo_all(KillSwitchAtEnd kill_switch = KillSwitchAtEnd::kLift);
@@ -65,9 +68,8 @@ class HostState {
   [[nodiscard]] Result<bool, Error> undo_sysctl(const SetSysctl& set, const std::string& former);
   [[nodiscard]] std::optional<std::string> former_of_others(const SetSysctl& set) const;
   [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
-  void put_back(const Changes& before, Changes kept, const Changes& made);
-  [[nodiscard]] static bool contains(const Changes& changes, const HostChange& change);
-  [[nodiscard]] static Changes::iterator replaced_by(const Applied& later, Changes& changes);
+  [[nodiscard]] Result<Changes, Error> find_fresh(const HostPlan& plan, const Changes& kept);
+  void put_back(const Changes& before, const Changes& kept, const Changes& made);
   [[nodiscard]] Result<Firewall*, Error> firewall();
 
   Netlink& netlink_;
