@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from _pytest.terminal import TerminalReporter
 
 pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
+import leftovers  # noqa: E402
 from running import BUILD, IN_CI, cannot_run, needs_root  # noqa: E402  (it finds vpnlab)
 
 from meeting import Meeting  # noqa: E402
@@ -98,24 +98,13 @@ def meeting(alice: Keypair, bob: Keypair) -> Meeting:
     return Meeting(alice, bob)
 
 
-def _lines(*command: str) -> list[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
-def leftovers(name: str) -> list[str]:
-    """What of the lab with this name is still on the machine: namespaces, interfaces, tables, processes."""
-    found = [f"namespace {line}" for line in _lines("ip", "netns", "list") if name in line]
-    found += [f"interface {line}" for line in _lines("ip", "-o", "link") if name in line]
-    found += [f"nft {line}" for line in _lines("nft", "list", "tables") if name in line]
-    found += [f"file {path}" for path in pathlib.Path("/run/vpn-lab").glob(f"{name}*")]
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if name in words and int(process.name) != os.getpid():
-            found.append(f"process {process.name}: {' '.join(words)}")
-    return found
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """After the last test of this process none of its processes runs, nothing of its making is on the machine, and no sanitizer has spoken."""
+    run = leftovers.Run()
+    yield
+    left = run.leftovers()
+    assert not left, "left behind by the run:\n" + "\n".join(left)
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +158,7 @@ def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[C
             lab.down()
         except LabError as error:
             problems.append(str(error))
-        problems += leftovers(lab.name)
+        problems += leftovers.of_lab(lab.name)
     recording.failed |= bool(problems)
     assert not problems, "left behind:\n" + "\n".join(problems)
 
