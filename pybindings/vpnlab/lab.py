@@ -211,7 +211,7 @@ for process in /proc/[0-9]*; do
   [ "${process#/proc/}" != $$ ] || continue
   words=$(tr '\\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
   case "$words" in
-    *"vpn daemon "*"$1 "*|*"wireguard-go "*"$1 "*) echo "${process#/proc/}" ;;
+    *"vpn daemon "*"$1 "*|*"vpn daemon "*"/$1.conf "*|*"wireguard-go "*"$1 "*) echo "${process#/proc/}" ;;
   esac
 done
 """
