@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements fuzz fuzz-coverage fuzz-minimize fuzz-msan fuzz-tsan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
+.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements conformance fuzz fuzz-coverage fuzz-minimize fuzz-msan fuzz-tsan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ test-netem: build ## what needs the kernel's own netem and WireGuard, in a User-
 requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass
 	@mkdir -p build-logs; ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \
 	ci/scenarios -q --requirements build-logs/requirements.json; ci/requirements build-logs/ctest.xml build-logs/requirements.json
+
+conformance: build ## (sudo) the scenarios that see a tunnel from outside, on every WireGuard here: a table, case by implementation
+	@ci/conformance
 
 fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
 	@ci/build fuzz --target fuzz_targets

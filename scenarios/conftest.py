@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from _pytest.terminal import TerminalReporter
 
 pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
+import leftovers  # noqa: E402
 from running import BUILD, IN_CI, cannot_run, needs_root  # noqa: E402  (it finds vpnlab)
 
 from meeting import Meeting  # noqa: E402
@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help="write which test shows which requirement, and whether it passed, as JSON")
     parser.addoption("--report", type=lambda text: pathlib.Path(text).absolute(), metavar="DIR",
                      help="keep the folder of every test, and write DIR/index.html, which links them all")
+    parser.addoption("--implementation", default="vpn", metavar="KIND",
+                     help="try another WireGuard (wireguard-go, or kernel where there is one) with the cases that need no more of it than to be one")
+    parser.addoption("--conformance", type=pathlib.Path, metavar="FILE", help="run those cases alone, and write what became of each, as JSON")
     parser.addoption("--replay", type=int, metavar="SEED", help="make every world and every lab with this seed")
 
 
@@ -41,6 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.getoption("--report")
     if folder is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Page(folder), "report-page")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of another implementation, or for the table, the cases that see a tunnel from outside: what it carries, answers and keeps silent on."""
+    if config.getoption("--implementation") == "vpn" and not config.getoption("--conformance"):
+        return
+
+    def is_case(item: pytest.Item) -> bool:
+        return item.get_closest_marker("lab") is not None and not {"tunnel", "attacked"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_case(item)])
+    items[:] = [item for item in items if is_case(item)]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -70,7 +85,11 @@ def requirements_of(item: pytest.Item) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-    """Writes --requirements, in the process that has the results of all workers."""
+    """Writes --requirements and --conformance, in the process that has the results of all workers."""
+    if conformance := config.getoption("--conformance"):
+        cases = {report.nodeid.removeprefix("scenarios/"): outcome for outcome in ("passed", "skipped", "failed", "error")
+                 for report in terminalreporter.stats.get(outcome, [])}
+        conformance.write_text(json.dumps(cases, indent=1))
     file = config.getoption("--requirements")
     if file is None:
         return
@@ -98,24 +117,13 @@ def meeting(alice: Keypair, bob: Keypair) -> Meeting:
     return Meeting(alice, bob)
 
 
-def _lines(*command: str) -> list[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
-def leftovers(name: str) -> list[str]:
-    """What of the lab with this name is still on the machine: namespaces, interfaces, tables, processes."""
-    found = [f"namespace {line}" for line in _lines("ip", "netns", "list") if name in line]
-    found += [f"interface {line}" for line in _lines("ip", "-o", "link") if name in line]
-    found += [f"nft {line}" for line in _lines("nft", "list", "tables") if name in line]
-    found += [f"file {path}" for path in pathlib.Path("/run/vpn-lab").glob(f"{name}*")]
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if name in words and int(process.name) != os.getpid():
-            found.append(f"process {process.name}: {' '.join(words)}")
-    return found
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """After the last test of this process none of its processes runs, nothing of its making is on the machine, and no sanitizer has spoken."""
+    run = leftovers.Run()
+    yield
+    left = run.leftovers()
+    assert not left, "left behind by the run:\n" + "\n".join(left)
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +159,10 @@ def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[C
     def make(topology: str = "pair", **options: object) -> Lab:
         if recording.replay is not None:
             options["seed"] = recording.replay
+        if (kind := request.config.getoption("--implementation")) != "vpn":
+            settings = options.get("settings", {})
+            assert isinstance(settings, dict)
+            options["settings"] = {**settings, "kind": kind}
         try:
             lab = Lab(topology, environment={"VPN_LOG_LEVEL": "debug"}, **options)  # type: ignore[arg-type]
         except LabError as error:
@@ -169,7 +181,7 @@ def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[C
             lab.down()
         except LabError as error:
             problems.append(str(error))
-        problems += leftovers(lab.name)
+        problems += leftovers.of_lab(lab.name)
     recording.failed |= bool(problems)
     assert not problems, "left behind:\n" + "\n".join(problems)
 

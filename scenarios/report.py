@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from leftovers import SANITIZER
 from vpnlab import Capture, Lab, LabError, World, diagram, pcapng
-from vpnlab.story import Note, Story, of_captures, of_world
+from vpnlab.story import Dropped, Fate, Note, Story, of_captures, of_world
 
 _MOST_CAPTURES = 12  # of links, and of hosts
 _MOST_PACKETS = 50_000
 _SAMPLE_SECONDS = 0.2
-_SANITIZER = re.compile(r"(?:Address|Thread|Leak|Memory|UndefinedBehavior)Sanitizer|runtime error: |VPN_CHECK")
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) (\w+) (.*)")
 
 
@@ -49,6 +49,7 @@ class LabWatch:
         self.captures = [Capture(lab, link, folder / f"link-{link}.pcapng", packets=_MOST_PACKETS) for link in links]
         self.host_captures = [Capture(lab, host, folder / f"host-{host}.pcapng", packets=_MOST_PACKETS) for host in hosts]
         self.notes: list[Note] = []
+        self.drops: list[Dropped] = []
         self.start = time.time()
         self._ending = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -57,15 +58,18 @@ class LabWatch:
     def _sample(self) -> None:
         """Notes when a daemon counts drops. (Daemons tell no more of a dropped packet, lest a flood fill the log.)"""
         known: dict[tuple[str, str], dict[str, int]] = {}
+        asked: dict[tuple[str, str], float] = {}
         while True:
             ended = self._ending.wait(_SAMPLE_SECONDS)
             for host, interface in self.daemons:
                 with contextlib.suppress(LabError):
+                    since, asked[host, interface] = asked.get((host, interface), 0.0), time.time()
                     drops = self.lab.host(host).daemon(interface).drops()
                     before = known.get((host, interface), {})
                     for reason, count in drops.items():
                         if more := count - before.get(reason, 0):
                             self.notes.append(Note(time.time(), host, f"dropped {more}: {reason.replace('_', ' ')}", bad=True))
+                            self.drops.append(Dropped(since, time.time(), host, reason.replace("_", " "), more))
                     known[host, interface] = drops
             if ended:
                 return
@@ -79,9 +83,10 @@ class LabWatch:
         problems = []
         with contextlib.suppress(OSError):
             shutil.copytree(self.lab.state_folder / "logs", self.folder / "logs", dirs_exist_ok=True)
-            shutil.copy(self.lab.state_folder / "events.jsonl", self.folder / "events.jsonl")
+            for name in ("events.jsonl", "fates.jsonl"):
+                shutil.copy(self.lab.state_folder / name, self.folder / name)
         for log in (self.folder / "logs").glob("*"):
-            if found := _SANITIZER.search(log.read_text(errors="replace")):
+            if found := SANITIZER.search(log.read_text(errors="replace")):
                 problems.append(f"{log.name} has a report: {found[0]}")
         with contextlib.suppress(LabError):
             for one in self.lab.status()["daemons"]:
@@ -92,7 +97,7 @@ class LabWatch:
     def write(self) -> None:
         """The timeline and the diagram, from all that was gathered."""
         packets = [packet for capture in self.host_captures for packet in capture.packets()]
-        story = of_captures(packets, self.start)
+        story = of_captures(packets, self.start, [*self._fates(), *self.lab.fates], self.drops)
         story.hosts = [host for host, _ in self.daemons] if len(self.daemons) <= _MOST_CAPTURES else story.hosts
         story.hosts = list(dict.fromkeys(story.hosts))
         story.notes += self.notes + [*self._logged(), *self._events()]
@@ -105,6 +110,12 @@ class LabWatch:
                 if found := _LOG_LINE.fullmatch(line):
                     when = datetime.datetime.fromisoformat(found[1]).timestamp()
                     yield Note(when, host, re.sub(r"^\w+: ", "", found[3]), bad=found[2] in ("warning", "error", "critical"))
+
+    def _fates(self) -> Iterator[Fate]:
+        file = self.folder / "fates.jsonl"
+        for line in file.read_text().splitlines() if file.exists() else []:
+            told: dict[str, Any] = json.loads(line)
+            yield Fate(told["time"], told["link"], told["what"], bytes.fromhex(told["message"]))
 
     def _events(self) -> Iterator[Note]:
         file = self.folder / "events.jsonl"

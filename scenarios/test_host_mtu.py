@@ -227,6 +227,53 @@ def test_forged_icmp_neither_shrinks_nor_stalls_the_tunnel(world: World, endpoin
     assert mtu_of(world) == 1500 - (80 if ipv6 else 60)
 
 
+@pytest.mark.req("M4.4")
+@pytest.mark.parametrize("endpoint, fits", [(SERVER, 1440), (f"[{SERVER6}]", 1408)])
+def test_an_mtu_that_is_too_large_splits_no_outer_packet(world: World, endpoint: str, fits: int) -> None:
+    """The user has both ends believe in 1500 bytes, as much as the link itself takes. It is said what fits (packets are padded to 16), the
+    routes say so to applications, and not one fragment leaves."""
+    world.serve(interface="Gateway = on\nMTU = 1500")
+    daemon = Daemon(world, world.client_config("MTU = 1500", endpoint=f"{endpoint}:51820"))
+    for host in (world.client, world.server):
+        host.sh("ip link set eth0 gso_max_segs 1")  # what is counted are packets as they are on a wire
+    sent = outer_packets(world, 4)
+    assert [packet[:48].hex() for packet in sent if is_fragment(packet)] == []
+    assert 1500 - 32 < max(map(len, sent)) <= 1500, "and full packets"
+    assert mtu_of(world) == 1500 and f"mtu {fits}" in world.client.sh("ip route show table all")
+    assert f"mtu=1500 fits={fits}" in daemon.log
+
+
+# Sends an inner packet of 1280 bytes, whatever the route's MTU, and says what is answered.
+SEND_1280 = """
+import socket, sys
+six = ':' in sys.argv[1]
+one = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+one.setsockopt(*((socket.IPPROTO_IPV6, 23) if six else (socket.IPPROTO_IP, 10)), 3)  # IP_MTU_DISCOVER: IP_PMTUDISC_PROBE
+one.settimeout(10)
+one.sendto(bytes(1280 - (48 if six else 28)), (sys.argv[1], 9))
+print(one.recv(100).decode())
+"""
+
+
+@pytest.mark.req("M4.4")
+@pytest.mark.parametrize("endpoint, fits", [(SERVER, 1216), (f"[{SERVER6}]", 1200)])
+def test_a_link_of_1280_bytes_carries_all_that_ipv6_needs(world: World, endpoint: str, fits: int) -> None:
+    """IPv6 inside needs 1280 bytes, which with the tunnel's own is more than such a link takes. TCP is told of less, so that nothing is split; a
+    packet of 1280 bytes that comes all the same is not lost."""
+    for host in (world.client, world.server):
+        host.sh("ip link set eth0 mtu 1280 gso_max_segs 1")
+    world.serve()
+    world.client.run(VPN, "up", world.client_config(endpoint=f"{endpoint}:51820"))
+    assert mtu_of(world) == 1280
+    wait_for(lambda: f"mtu {fits}" in world.client.sh("ip route show table all"), "the routes to say what fits")
+    assert [packet[:48].hex() for packet in outer_packets(world, 2) if is_fragment(packet)] == []
+    for address in (WEB, WEB6):
+        capture = world.frames(world.router, "client")
+        assert world.client.run("/usr/bin/python3", "-c", SEND_1280, address).stdout != ""
+        sent = [frame[14:] for frame in world.end_of_frames(capture, "client") if frame[12:14] in (b"\x08\x00", b"\x86\xdd")]
+        assert sum(is_fragment(packet) for packet in sent) == 2
+
+
 def mss_in(lines: list[str], flags: str) -> set[int]:
     return {int(found[1]) for line in lines if f"Flags [{flags}]" in line and (found := re.search(r"mss (\d+)", line))}
 

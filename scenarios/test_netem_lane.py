@@ -4,11 +4,11 @@ The weather of a link is netem's, so what the tunnel meets here is no code of ou
 tests, the WireGuard that most of the world runs.
 """
 import hashlib
+import os
 import pathlib
 import random
 import subprocess
 import time
-from collections.abc import Callable
 from collections.abc import Callable
 
 import pytest
@@ -130,3 +130,30 @@ def test_a_file_comes_through_a_slow_link_and_its_full_queue(make_pair: Callable
 def test_handshakes_get_through_half_of_all_packets_lost(make_pair: Callable[..., Lab]) -> None:
     lab = make_pair("kernel", "delay=10ms loss=50%")
     reaches(lab, "right", "10.77.0.1")
+
+
+def set_clock(step: float) -> None:
+    """The wall clock of the whole machine goes on by so many seconds."""
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + step)
+
+
+@pytest.mark.req("W2")
+@pytest.mark.parametrize("other", ["kernel", "vpn"])
+def test_a_clock_step_locks_nobody_out(make_pair: Callable[..., Lab], request: pytest.FixtureRequest, other: str) -> None:
+    """The machine's clock goes back a day, and then forward a year: the session goes on, and a daemon that begins anew, so that it has to
+    shake hands, is not older than the timestamp that the other end has seen."""
+    if not os.uname().release.endswith("-lab"):
+        pytest.skip("by design: the clock of this machine belongs to all that runs on it; 'make test-netem' runs this test where nothing else does")
+    lab = make_pair(other, "clear")
+    request.addfinalizer(lambda: set_clock(-365 * 86_400))
+    reaches(lab, "left", "10.77.0.2")
+    for step in (-86_400, 366 * 86_400):
+        set_clock(step)
+        assert lab.host("left").ping("10.77.0.2", count=3) == 3 and lab.host("right").ping("10.77.0.1", count=3) == 3
+        daemon = lab.host("left").daemon()
+        configuration = daemon.configuration()
+        daemon.stop()
+        daemon.start(configuration)
+        reaches(lab, "left", "10.77.0.2")
+        assert lab.host("right").ping("10.77.0.1", count=3) == 3
+    assert "woke up" not in (lab.state_folder / "logs" / "left-wg0.log").read_text(), "a clock that is set is no sleep"

@@ -5,6 +5,8 @@ test_roaming.py and test_weather.py hold the protocol to the same in virtual tim
 forward a year (test_time.py, virtual), for a machine's clock belongs to all that runs on it.
 """
 import pathlib
+import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -64,6 +66,42 @@ def test_a_nat_that_gets_another_address_costs_nothing_once_the_inside_speaks(ma
     assert answers(lab, "one", "10.77.0.1")
     assert any(peer["endpoint"][0].startswith("203.0.113.77:") for peer in lab.host("server").daemon().peers().values() if "endpoint" in peer)
     assert lab.host("server").ping("10.77.0.2", count=2) == 2
+
+
+def forget_mappings(lab: Lab, router: str) -> None:
+    """The router forgets every flow, and which inside socket had which of its ports; it still knows which ports are taken."""
+    for table in lab.host(router).run("nft", "list", "tables").stdout.splitlines():
+        for name in ("mapped", "users"):
+            lab.host(router).run("nft", "flush", "map", *table.split()[1:], name, check=False)
+    # As `conntrack -F` does: IPCTNL_MSG_CT_DELETE (0x102) for all of IPv4 (2), acknowledged.
+    with lab.host(router).open_socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as conntrack:
+        conntrack.settimeout(DEADLINE)
+        conntrack.send(struct.pack("=IHHIIBBH", 20, 0x102, 0x5, 1, 0, 2, 0, 0))
+        assert struct.unpack_from("=i", conntrack.recv(1024), 16) == (0,)
+
+
+@pytest.mark.lab
+@pytest.mark.req("M2.3", "S5")
+@pytest.mark.parametrize("nat", ["port-restricted", "symmetric"])
+def test_a_nat_that_gives_another_port_costs_nothing_once_the_inside_speaks(make_lab: Callable[..., Lab], nat: str) -> None:
+    """In mid-session, without a new handshake, and for the other host behind it too."""
+    lab = make_lab(str(HERE / "one-nat.toml"), settings={"nat": nat})
+
+    def seen_by_server() -> dict[str, tuple[str, list[str]]]:
+        return {key: (peer["endpoint"][0], peer["last_handshake_time_nsec"]) for key, peer in lab.host("server").daemon().peers().items()}
+
+    clients = {"one": "10.77.0.2", "other": "10.77.0.3"}
+    for client in clients:
+        assert lab.host(client).ping("10.77.0.1", count=2) == 2
+    before = seen_by_server()
+    forget_mappings(lab, "home")
+    for client, address in clients.items():
+        assert answers(lab, client, "10.77.0.1")
+        assert lab.host("server").ping(address, count=2) == 2
+    after = seen_by_server()
+    for key, (endpoint, handshake) in before.items():
+        assert after[key][0] != endpoint and after[key][0].startswith("203.0.113.1:")
+        assert after[key][1] == handshake, "the session goes on"
 
 
 @pytest.mark.lab

@@ -4,13 +4,17 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from daemon_support import wait_until
+from report import Recording
 from running import BUILD, cannot_run, needs_root
-from vpnlab import Impairment, diagram, pcapng, story
+from two_worlds import RealTunnel
+from vpnlab import Impairment, Lab, diagram, pcapng, story
 from worlds import two_nodes
 
 HERE = pathlib.Path(__file__).parent
@@ -43,10 +47,20 @@ def test_lab(pair) -> None:
 '''
 
 
-def run(folder: pathlib.Path, *options: str) -> "subprocess.CompletedProcess[str]":
+A_RUN_THAT_LEAVES = '''
+import os, subprocess
+
+def test_leaves() -> None:
+    left = subprocess.run(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, text=True)
+    print(f"left={left.stdout}")
+    subprocess.run(["ip", "netns", "add", f"s{os.getpid()}-left"], check=True)
+'''
+
+
+def run(folder: pathlib.Path, *options: str, text: str = A_RUN + (ON_A_LAB if os.geteuid() == 0 else "")) -> "subprocess.CompletedProcess[str]":
     """Pytest on A_RUN, with the fixtures and hooks of this suite, and neither as in CI nor as a worker of this run."""
     file = folder / "test_a_run.py"
-    file.write_text(A_RUN + (ON_A_LAB if os.geteuid() == 0 else ""))
+    file.write_text(text)
     left_out = ("CI", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")
     environment = {key: value for key, value in os.environ.items() if key not in left_out}
     return subprocess.run([sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), "-p", "conftest", str(file), *options],
@@ -80,7 +94,7 @@ def test_the_page_links_everything_and_nothing_outside(report: pathlib.Path) -> 
 def test_the_folder_of_a_lab(report: pathlib.Path) -> None:
     needs_root()
     (lab,) = report.glob("tests/*/lab")
-    assert {path.name for path in lab.iterdir()} == {"link-wan.pcapng", "host-left.pcapng", "host-right.pcapng", "events.jsonl", "logs",
+    assert {path.name for path in lab.iterdir()} == {"link-wan.pcapng", "host-left.pcapng", "host-right.pcapng", "events.jsonl", "fates.jsonl", "logs",
                                                      "lab.svg", "lab.timeline.txt"}
     timeline = (lab / "lab.timeline.txt").read_text()
     assert re.search(r"left > right  initiation .*\n(.*\n)*.*right > left  response ", timeline), "the wire"
@@ -117,6 +131,41 @@ def test_replay_makes_the_same_world_again(tmp_path: pathlib.Path) -> None:
     assert len(logs[0]) == 2 and logs[0] == logs[1]
 
 
+@pytest.mark.lab
+@pytest.mark.req("N5")
+def test_the_story_of_a_lab_says_why(make_lab: Callable[..., Lab], recording: Recording) -> None:
+    """What a link loses or changes it tells itself, the adversary too; what the daemon drops is told by its counters."""
+    lab = make_lab(str(HERE / "middle.toml"))
+    real = RealTunnel(lab)
+    real.attack()
+    (watch,) = recording.watches
+
+    def told(host: str, reason: str) -> bool:
+        return any(dropped.host == host and dropped.reason == reason for dropped in watch.drops)
+
+    assert real.exchange("left", 2) == 2
+    real.adversary.replay(real.adversary.last_seen("data", "left"), "right")
+    wait_until(lambda: told("right", "replayed"), "the replay to be counted")
+    real.adversary.corrupt("data", sender="left", last=1)
+    real.exchange("left", 1)
+    wait_until(lambda: told("right", "data auth"), "the damage to be counted")
+    real.adversary.drop("data", sender="left", last=1)
+    real.exchange("left", 1)
+    for weather in (["drop=data"], ["clear", "loss=100%"], ["clear", "duplicate=100%"], ["clear", "queue=1", "rate=8kbit"]):
+        lab.link("west").impair(*weather, sender="left")
+        lab.host("left").run("ping", "-c", "3", "-i", "0.01", "-W", "1", "-n", RealTunnel.ADDRESSES["right"], check=False)
+    real.close()
+    recording.finish(lab)
+    watch.write()
+    text, svg = (watch.folder / "lab.timeline.txt").read_text(), (watch.folder / "lab.svg").read_text()
+    for words in ("dropped by the adversary (middle)", "the adversary sends something else (middle)", "on the drop list (west)",
+                  "random loss (west)", "queue full (west)"):
+        assert f"LOST: {words}" in text and f"lost: {words}" in svg
+    assert re.search(r"right < left  data #\d+ .* a copy, DROPPED: replayed", text)
+    assert re.search(r"right < adversary  data .*, DROPPED: data auth", text)
+    assert "duplicated (west)" in svg and "dropped: replayed" in svg and "dropped: data auth" in svg
+
+
 @pytest.mark.sim
 def test_a_story_tells_what_was_lost_delayed_replayed_and_dropped() -> None:
     world = two_nodes(1, weather=Impairment(delay=0.02))
@@ -138,3 +187,16 @@ def test_a_story_tells_what_was_lost_delayed_replayed_and_dropped() -> None:
     svg = diagram.draw(told)
     for words in ("lost: on the drop list", "dropped: replayed", "dropped: data auth", ">adversary<"):
         assert words in svg
+
+
+@pytest.mark.lab
+def test_a_run_that_leaves_something_behind_fails(tmp_path: pathlib.Path) -> None:
+    """A process that has left its parents, and a namespace; its one test passes."""
+    needs_root()
+    done = run(tmp_path, "-rP", text=A_RUN_THAT_LEAVES)
+    for number in re.findall(r"^left=(\d+)", done.stdout, re.MULTILINE):
+        os.kill(int(number), signal.SIGKILL)
+    for namespace in set(re.findall(r"namespace (s\d+-left)", done.stdout)):
+        subprocess.run(["ip", "netns", "delete", namespace], check=True)
+    assert done.returncode == 1 and "1 passed, 1 error" in done.stdout, done.stdout
+    assert re.search(r"left behind by the run:\nE +process \d+: sleep 600.*\nE +namespace s\d+-left", done.stdout), done.stdout

@@ -1,9 +1,11 @@
 """What happens by time, volume and silence: rekeying, keepalives, erasure, clocks, restarts."""
 import pytest
-from vpnlab import Drop, Impairment, Keypair, Node, World, packets
+from meeting import Meeting
+from vpnlab import Drop, Impairment, Initiation, Keypair, Node, World, packets, parse
 from worlds import count, deliveries, happened, two_nodes
 
 pytestmark = pytest.mark.sim
+INNER = packets.udp("10.77.0.1", "10.77.0.2", b"here I am")
 
 
 def steady_flow(world: World, seconds: int, per_second: int = 10) -> list[int]:
@@ -114,6 +116,22 @@ def test_a_clock_step_locks_nobody_out(by: float, stepped: str) -> None:
     world.step_clock(stepped, -by)
     packets = steady_flow(world, 300, per_second=1)
     assert deliveries(world, packets) == [1] * len(packets)
+
+
+@pytest.mark.req("M2.4", "M3.3")
+@pytest.mark.parametrize("slept", [181, 100_000])
+def test_a_host_that_wakes_up_uses_no_stale_session(meeting: Meeting, slept: float) -> None:
+    """None of its timers ran while it slept, so that the old keys are still there; the packets are what finds out that they are too old."""
+    old = meeting.session.seal(INNER)
+    meeting.now += slept
+    assert meeting.receive(old) == Drop.SESSION_EXPIRED
+    assert meeting.node.send_packet(packets.udp("10.77.0.2", "10.77.0.1"), now=meeting.now) is None, "staged, not sealed"
+    (sent,) = meeting.answers()
+    assert isinstance(parse(sent), Initiation), "and it asks for a new session at once"
+    session = meeting.handshake()
+    (waited,) = meeting.answers()
+    assert isinstance(session.open(waited), bytes)
+    assert meeting.receive(session.seal(INNER)) == INNER
 
 
 @pytest.mark.req("M3.3", "M2.4")

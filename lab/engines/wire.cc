@@ -26,14 +26,21 @@ constexpr size_t kClosers = 16;
 // netem's are.
 constexpr uint64_t kBitsPerByte = 8;
 
+const char* name_of(LossCause cause) {
+  if (cause == LossCause::kDropList) return "list";
+  return cause == LossCause::kBurst ? "burst" : "loss";
+}
+
 }  // namespace
 
 struct Wire::Lane {
   Lane(uint64_t seed, std::string_view link, Direction direction)
-      : fates(seed, link, direction),
+      : name(link),
+        fates(seed, link, direction),
         slot_gaps(static_cast<uint32_t>(seed) + static_cast<uint32_t>(direction)) {}
 
-  int from = -1;  // descriptors; owned by the lanes' `tap`
+  std::string name;  // the link's
+  int from = -1;     // descriptors; owned by the lanes' `tap`
   int to = -1;
   UniqueFd tap;  // of the end this direction starts from
   Impairment impairment;
@@ -154,12 +161,14 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
   const vpn::sim::Fate fate = lane.fates.next(lane.impairment, message).fate;
   if (!lane.up) {
     ++counters.link_down;
+    tell(lane, "down", bytes);
     return give_back(std::move(frame));
   }
   if (fate.is_lost()) {
     counters.dropped_by_list += fate.loss == LossCause::kDropList;
     counters.lost += fate.loss == LossCause::kLoss;
     counters.lost_in_burst += fate.loss == LossCause::kBurst;
+    tell(lane, name_of(fate.loss), bytes);
     return give_back(std::move(frame));
   }
   if (lane.impairment.mtu_bytes > 0 && ip_packet_bytes(bytes) > lane.impairment.mtu_bytes) {
@@ -175,15 +184,18 @@ void Wire::send_on(Lane& lane, Frame frame, const vpn::sim::Fate& fate, SteadyTi
   const auto sent = serialize(lane, bytes.size(), now);
   if (!sent) {
     ++counters.queue_full;
+    tell(lane, "queue", bytes);
     return give_back(std::move(frame));
   }
   counters.held += fate.held;
   if (fate.duplicate_delay) {
     ++counters.duplicated;
+    tell(lane, "duplicated", bytes);
     launch(lane, lane.after_slot(*sent + *fate.duplicate_delay), copy_of({frame.memory.get(), frame.length}));
   }
   if (fate.corrupt) {
     ++counters.corrupted;
+    tell(lane, "corrupted", bytes);
     const VirtioHeader virtio = load_virtio_header(frame.memory.get());
     corrupt_frame(*fate.corrupt, bytes, (virtio.flags & VirtioHeader::kChecksumPending) != 0);
   }
@@ -192,6 +204,7 @@ void Wire::send_on(Lane& lane, Frame frame, const vpn::sim::Fate& fate, SteadyTi
 
 void Wire::refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fate& fate, SteadyTime now) {
   ++lane.counters.too_long;
+  tell(lane, "mtu", bytes);
   if (!lane.impairment.icmp) return;
   constexpr std::array<uint8_t, kVirtioHeaderBytes> kNoOffload{};
   const auto framed = [&](const std::vector<uint8_t>& inner) {
@@ -241,6 +254,7 @@ void Wire::deliver(Lane& lane, Frame frame) {
     lane.counters.delivered_bytes += bytes;
   } else {
     ++lane.counters.refused;
+    tell(lane, "refused", {frame.memory.get() + kVirtioHeaderBytes, frame.length - kVirtioHeaderBytes});
   }
   give_back(std::move(frame));
 }
@@ -250,6 +264,10 @@ Wire::Frame Wire::take_frame() {
   Frame frame = std::move(spare_frames_.back());
   spare_frames_.pop_back();
   return frame;
+}
+
+void Wire::tell(const Lane& lane, const char* what, vpn::BytesView bytes) const {
+  if (teller_) teller_(lane.name, what, bytes);
 }
 
 void Wire::give_back(Frame frame) {

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -52,6 +53,10 @@ class Wire : public Timed {
     std::array<Impairment, 2> impairment;
   };
 
+  // Told of each frame that is not simply carried: the link's name, what became of it ("loss", "burst",
+  // "list", "queue", "mtu", "down", "refused"; "duplicated", "corrupted"), and the frame as it was sent.
+  using Teller = std::function<void(const std::string& link, const char* what, vpn::BytesView frame)>;
+
   // `loop` must outlive the wire.
   Wire(EventLoop& loop, uint64_t seed);
   ~Wire() override;
@@ -64,6 +69,7 @@ class Wire : public Timed {
   [[nodiscard]] Result<void> set_impairment(size_t link, Direction direction, const Impairment& impairment);
   // Of a link that is down, every frame is lost; those on their way still arrive.
   void set_up(size_t link, bool up);
+  void tell_fates(Teller teller) { teller_ = std::move(teller); }
   [[nodiscard]] const LinkCounters& counters(size_t link, Direction direction) const;
 
   [[nodiscard]] std::optional<SteadyTime> next_due() const override;
@@ -102,6 +108,7 @@ class Wire : public Timed {
   void launch(Lane& lane, SteadyTime due, Frame frame);
   [[nodiscard]] Frame take_frame();
   void give_back(Frame frame);
+  void tell(const Lane& lane, const char* what, vpn::BytesView bytes) const;
 
   EventLoop& loop_;
   uint64_t seed_;
@@ -109,6 +116,7 @@ class Wire : public Timed {
   std::vector<Flight> flights_;               // a heap by Later
   std::vector<Frame> spare_frames_;
   uint64_t next_sequence_ = 0;
+  Teller teller_;
 };
 
 }  // namespace lab

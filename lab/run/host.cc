@@ -13,6 +13,8 @@
 namespace lab {
 namespace {
 
+constexpr char kVpnState[] = "/var/lib/vpn";
+
 std::string directory_of(const std::string& host) {
   return "hosts/" + host;
 }
@@ -34,6 +36,16 @@ Result<void> mount_etc(const std::string& base, bool rootless,
   return {};
 }
 
+// What our daemons keep of an interface, its greatest timestamp, is each host's own: they are as good as
+// different machines, whose interfaces may have one name. A user who cannot make the folder has none to
+// share.
+Result<void> mount_state(const std::string& base) {
+  ::mkdir(kVpnState, 0700);
+  if (::mount((base + "/vpn-state").c_str(), kVpnState, nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT)
+    return fail_errno(kVpnState, "mounting the host's own");
+  return {};
+}
+
 Result<void> make_host(const StateDirectory& state, const std::string& name, bool rootless,
                        const std::vector<std::pair<std::string, std::string>>& files) {
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS) != 0)
@@ -44,6 +56,7 @@ Result<void> make_host(const StateDirectory& state, const std::string& name, boo
   }
   const std::string base = state.file(directory_of(name));
   if (auto mounted = mount_etc(base, rootless, files); !mounted) return mounted;
+  if (auto mounted = mount_state(base); !mounted) return mounted;
   if (::mount((base + "/run").c_str(), "/run", nullptr, MS_BIND, nullptr) != 0)
     return fail_errno(name, "mounting /run");
   return {};
@@ -61,7 +74,7 @@ Result<HostNamespace> HostNamespace::start(
     const std::vector<std::pair<std::string, std::string>>& etc_files) {
   HostNamespace host;
   host.name_ = name;
-  for (const char* part : {"/run", "/run/wireguard", "/run/netns", "/etc", "/etc.work"}) {
+  for (const char* part : {"/run", "/run/wireguard", "/run/netns", "/etc", "/etc.work", "/vpn-state"}) {
     if (auto made = state.make_directory(directory_of(name) + part); !made) return fail(made.error());
   }
   for (const auto& [file, content] : etc_files) {

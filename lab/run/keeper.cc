@@ -126,7 +126,11 @@ Keeper::Keeper(StateDirectory state, LabPlan plan)
     : state_(std::move(state)),
       plan_(std::move(plan)),
       events_(state_.file("events.jsonl")),
+      fates_(state_.file("fates.jsonl")),
       wire_(loop_, plan_.seed) {
+  wire_.tell_fates([this](const std::string& link, const char* what, vpn::BytesView frame) {
+    fates_.add(link, what, frame);
+  });
   loop_.add(*this);
 }
 

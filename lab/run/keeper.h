@@ -106,6 +106,7 @@ class Keeper : private Timed {
   LabPlan plan_;
   EventLoop loop_;
   Events events_;
+  Fates fates_;
   Wire wire_;
   UniqueFd own_network_;  // where the switches are
   std::optional<Netlink> own_netlink_;

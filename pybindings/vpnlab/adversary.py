@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from vpnlab import packets, pcapng
 from vpnlab._core import Initiation, World, with_macs
 from vpnlab.lab import Lab
-from vpnlab.story import describe
+from vpnlab.story import Fate, describe
 
 HEADER_BYTES = 16  # of a data message: type, receiver, counter
 
@@ -205,6 +205,7 @@ class LabAdversary(Adversary):
         """`links`: for each of the two hosts the link between it and the adversary's."""
         super().__init__()
         self.lab = lab
+        self._host = host
         self._sides = [_Side(name, self._open(lab, host, link)) for name, link in links.items()]
         one, two = self._sides
         one.other, two.other = two, one
@@ -308,6 +309,8 @@ class LabAdversary(Adversary):
         if udp is None or instead is None:
             self._put_on(side.other.cable, frame)
             return
+        if udp.payload not in [datagram for _, datagram in instead]:
+            self.lab.fates.append(Fate(time.time(), self._host, "changed" if instead else "adversary", udp.payload[:Fate.BYTES]))
         address, _, port = udp.source.rpartition(":")
         to, _, to_port = udp.destination.rpartition(":")
         for seconds, datagram in instead:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from vpnlab import pcapng
+from vpnlab.story import Fate
 
 _numbers = itertools.count(1)
 
@@ -175,14 +176,15 @@ class Daemon:
 
     def start(self, configuration: str) -> None:
         """Starts our own daemon with a wg-quick file, and waits until it answers on its control socket."""
-        with tempfile.TemporaryDirectory() as folder:
+        # In the host's own /run, which it is sure to see.
+        with tempfile.TemporaryDirectory(dir=self.host.lab.state_folder / "hosts" / self.host.name / "run") as folder:
             file = pathlib.Path(folder) / f"{self.interface}.conf"
             file.touch(mode=0o600)
             file.write_text(configuration)
             program = str(pathlib.Path(self.host.lab.program).parent / "vpn")
             log = self.host.lab.state_folder / "logs" / f"{self.host.name}-{self.interface}.log"
             with log.open("ab") as output:
-                process = subprocess.Popen(self.host._argv(program, "daemon", str(file)), stdout=output, stderr=subprocess.STDOUT,
+                process = subprocess.Popen(self.host._argv(program, "daemon", f"/run/{file.parent.name}/{file.name}"), stdout=output, stderr=subprocess.STDOUT,
                                            stdin=subprocess.DEVNULL, env={**os.environ, **self.host.lab.environment})
             self.host.lab.processes.append(process)
             deadline = time.monotonic() + 20
@@ -209,7 +211,7 @@ for process in /proc/[0-9]*; do
   [ "${process#/proc/}" != $$ ] || continue
   words=$(tr '\\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
   case "$words" in
-    *"vpn daemon "*"$1 "*|*"wireguard-go "*"$1 "*) echo "${process#/proc/}" ;;
+    *"vpn daemon "*"$1 "*|*"vpn daemon "*"/$1.conf "*|*"wireguard-go "*"$1 "*) echo "${process#/proc/}" ;;
   esac
 done
 """
@@ -296,6 +298,7 @@ class Lab:
         self.settings = dict(settings or {})
         self.environment = dict(environment or {})
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.fates: list[Fate] = []  # what an adversary of ours did to messages
         self.stopped: set[tuple[str, str]] = set()  # host and interface of daemons that were ended on purpose
 
     def command(self, verb: str, *arguments: str, timeout: float = 120) -> str:

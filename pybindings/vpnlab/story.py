@@ -9,14 +9,24 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vpnlab import pcapng
 from vpnlab._core import CookieReply, Data, Drop, Initiation, Response, World, parse
 
 ADVERSARY = "adversary"
 _KEEPALIVE_BYTES = 32
+_CLOCK_SKEW = 0.005  # seconds between the clocks of a capture and of the lab
+_TAKEN_LATE = 0.5    # seconds after its arrival that a busy daemon takes up a packet
 _LOSSES = {"down": "link down", "mtu": "longer than the path's MTU", "list": "on the drop list", "loss": "random loss",
-           "burst": "burst loss", "queue": "queue full", "adversary": "dropped by the adversary"}
+           "burst": "burst loss", "queue": "queue full", "adversary": "dropped by the adversary", "refused": "not taken by the receiving kernel",
+           "changed": "the adversary sends something else"}
+# What the drop reasons of the daemon are counted for; every other is of data.
+_HANDSHAKE_DROPS = {"bad mac1": "initiation response", "handshake overload": "initiation response", "cookie required": "initiation response",
+                    "rate limited": "initiation response", "handshake auth": "initiation response", "low order key": "initiation response",
+                    "unknown peer": "initiation", "wrong suite": "initiation", "old timestamp": "initiation", "initiation too soon": "initiation",
+                    "unexpected response": "response", "unexpected cookie": "cookie", "bad cookie": "cookie", "unknown type": "other",
+                    "bad length": "other", "unknown index": "response cookie data keepalive", "wrong index kind": "response cookie data keepalive"}
 
 
 @dataclass
@@ -57,6 +67,27 @@ class Note:
     host: str
     text: str
     bad: bool = False
+
+
+@dataclass
+class Fate:
+    """What a link did to a message, as a lab's fates.jsonl tells, or an adversary's host."""
+    BYTES: ClassVar[int] = 32  # of a message, which tell it from others
+
+    at: float
+    where: str
+    what: str         # "loss", "burst", "list", "queue", "mtu", "down", "refused", "adversary", "changed"; "duplicated", "corrupted"
+    beginning: bytes  # of the message
+
+
+@dataclass
+class Dropped:
+    """So many packets that a host's daemon counted as dropped for one reason, some time in between."""
+    since: float
+    until: float
+    host: str
+    reason: str
+    count: int
 
 
 @dataclass
@@ -204,14 +235,16 @@ def of_world(world: World) -> Story:
     return _WorldReader(world).story
 
 
-def of_captures(packets: Iterable[pcapng.Packet], start: float = 0.0) -> Story:
+def of_captures(packets: Iterable[pcapng.Packet], start: float = 0.0, fates: Iterable[Fate] = (), drops: Iterable[Dropped] = ()) -> Story:
     """What went over the links between hosts, by captures of these hosts: of WireGuard's messages, outside of the tunnels.
 
-    The same bytes leaving one host and reaching another are one message. What left and reached nobody is lost. What reached
-    a host and left none came from the adversary.
+    The same bytes leaving one host and reaching another are one message. What left and reached nobody is lost, and `fates` tell
+    why. What reached a host and left none came from the adversary. Of what arrived, `drops` tell what the daemon made of it, as far
+    as it is certain which messages these were.
     """
     story = Story([], start=start)
     under_way: dict[bytes, list[Message]] = {}
+    beginnings: dict[bytes, list[Message]] = {}
     seen: dict[tuple[str, bytes], Message] = {}
     addresses: dict[str, str] = {}
     for packet in sorted(packets, key=lambda one: one.when):
@@ -229,6 +262,7 @@ def of_captures(packets: Iterable[pcapng.Packet], start: float = 0.0) -> Story:
             message = Message(packet.when, packet.host, udp.destination, kind, detail, len(udp.payload))
             story.messages.append(message)
             under_way.setdefault(name, []).append(message)
+            beginnings.setdefault(udp.payload[:Fate.BYTES], []).append(message)
             continue
         waiting = [one for one in under_way.get(name, []) if one.sender != packet.host]
         fresh = [one for one in waiting if not one.arrivals]
@@ -250,8 +284,51 @@ def of_captures(packets: Iterable[pcapng.Packet], start: float = 0.0) -> Story:
             if message.receiver not in addresses:
                 message.marks.append("to " + message.receiver)
             message.receiver = addresses.get(message.receiver, message.sender)
+    for fate in fates:
+        _tell_fate(story, beginnings.get(fate.beginning, []), fate)
+    for dropped in drops:
+        _tell_drop(story, dropped)
     mark_overtaken(story.messages)
     return story
+
+
+def _tell_fate(story: Story, candidates: list[Message], fate: Fate) -> None:
+    """Says of the message what a link did to it: of the same message sent again and again, of the latest before."""
+    before = [one for one in candidates if one.at <= fate.at + _CLOCK_SKEW]
+    if fate.what in _LOSSES:
+        lost = [one for one in before if one.lost == "on the way"]
+        if lost:
+            lost[-1].lost = f"{_LOSSES[fate.what]} ({fate.where})"
+    elif before:
+        message = before[-1]
+        message.marks.append(f"{fate.what} ({fate.where})")
+        if fate.what == "corrupted" and message.lost == "on the way":
+            _join_corrupted(story, message)
+
+
+def _join_corrupted(story: Story, message: Message) -> None:
+    """What arrived of it has other bytes than what left, and looks as if an adversary had sent it."""
+    for other in story.messages:
+        if other.sender == ADVERSARY and other.receiver == message.receiver and other.size == message.size and other.at >= message.at:
+            story.messages.remove(other)
+            message.arrivals, message.lost = other.arrivals, ""
+            return
+
+
+def _tell_drop(story: Story, dropped: Dropped) -> None:
+    """Says of arrivals that the daemon dropped them: where all that may be meant are as many as were counted, those that no honest sender
+    sends before others."""
+    kinds = _HANDSHAKE_DROPS.get(dropped.reason, "data keepalive").split()
+    open_ = [(one, arrival) for one in story.messages if one.receiver == dropped.host and one.kind in kinds for arrival in one.arrivals
+             if arrival.at <= dropped.until and not arrival.verdict]
+    for since in (dropped.since, dropped.since - _TAKEN_LATE):
+        arrivals = [(one, arrival) for one, arrival in open_ if arrival.at >= since]
+        odd = [(one, arrival) for one, arrival in arrivals if arrival.copy or one.marks or one.sender == ADVERSARY]
+        for chosen in (odd, arrivals):
+            if len(chosen) == dropped.count:
+                for _, arrival in chosen:
+                    arrival.verdict = dropped.reason
+                return
 
 
 def counter_of(datagram: bytes) -> int:

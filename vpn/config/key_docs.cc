@@ -31,7 +31,10 @@ constexpr KeyDoc kDocs[] = {
      "AllowedIPs, "
      "else to the first address of the tunnel's network, else to a name server. Routes to a peer to which "
      "less "
-     "gets through are given that MTU.",
+     "gets through, or whose link takes less, are given that MTU. No packet of ours leaves the host in "
+     "fragments, "
+     "except that one of up to 1280 bytes, which IPv6 needs everywhere, is split on a link that takes less; "
+     "what is longer is lost and counted as send_too_large.",
      "the MTU of the route to the endpoints, less 60 over IPv4 and 80 over IPv6", "1420"},
     {kInterface, "DNS", "ADDRESS|DOMAIN, …",
      "The name servers to use while the tunnel is up; what is no address is a search domain.",

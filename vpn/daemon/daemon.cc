@@ -165,13 +165,11 @@ std::map<config::EndpointName, Daemon::Addresses> Daemon::resolve_names() {
 
 Result<bool, Error> Daemon::make_device() {
   const config::InterfaceConfig& interface = config_.interface;
-  const Device::Options options{options_.interface,
-                                interface.listen_port,
-                                host_ ? host_->mark_for(config_) : 0,
-                                interface.tun_offload,
+  const Device::Options options{options_.interface, interface.listen_port,
+                                host_ ? host_->mark_for(config_) : 0, interface.tun_offload,
                                 interface.udp_offload,
-                                options_.key_log,
-                                workers_for(interface.workers)};
+                                // Where others set the MTU, as they do for any WireGuard.
+                                !options_.config_path, options_.key_log, workers_for(interface.workers)};
   auto device = Device::create(options, *loop_, random_, log_, [this] {
     interface_gone_ = true;
     stop("the interface was removed");

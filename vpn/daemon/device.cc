@@ -51,8 +51,8 @@ Result<std::unique_ptr<Device>, Error> Device::create(const Options& options, io
     log.warning("this kernel changes UDP packets that are sent in batches, so that they go one by one",
                 {{"remedy", "use another kernel for more speed"}});
   }
-  auto sockets =
-      UdpPair::open_group({options.listen_port, options.fwmark, checked.udp_offload}, options.workers);
+  auto sockets = UdpPair::open_group(
+      {options.listen_port, options.fwmark, checked.udp_offload, options.udp_splits}, options.workers);
   if (!sockets) return fail(std::move(sockets.error()));
   auto tun = io::TunDevice::create({options.interface, options.tun_offload, options.workers > 1});
   if (!tun) return fail(std::move(tun.error()));
@@ -107,6 +107,7 @@ Device::Device(const Options& options, uint16_t listen_port, io::EventLoop& loop
       on_gone_(std::move(on_gone)),
       fwmark_(options.fwmark),
       udp_offload_(options.udp_offload),
+      udp_splits_(options.udp_splits),
       listen_port_(listen_port),
       node_(random, node_options(options), io::read_clock) {
   loop_.set_timer_handler([this] {
@@ -185,7 +186,8 @@ Result<bool, Error> Device::apply(const config::DeviceChange& change) {
 Result<bool, Error> Device::apply_sockets(const config::DeviceChange& change) {
   const uint32_t fwmark = change.fwmark.value_or(fwmark_);
   if (change.listen_port && *change.listen_port != listen_port_) {
-    auto sockets = UdpPair::open_group({*change.listen_port, fwmark, udp_offload_}, workers_.size());
+    auto sockets =
+        UdpPair::open_group({*change.listen_port, fwmark, udp_offload_, udp_splits_}, workers_.size());
     if (!sockets) return fail(std::move(sockets.error()));
     listen_port_ = sockets->front().port();
     for (size_t index = 0; index < workers_.size(); ++index) {

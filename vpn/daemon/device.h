@@ -30,6 +30,7 @@ class Device {
     uint32_t fwmark = 0;
     bool tun_offload = true;
     bool udp_offload = true;
+    bool udp_splits = true;              // see UdpPair::Options
     std::optional<std::string> key_log;  // a file that gets the keys of every session
     size_t workers = 1;
   };
@@ -106,6 +107,7 @@ class Device {
   std::function<void()> on_gone_;
   uint32_t fwmark_;
   bool udp_offload_;
+  const bool udp_splits_;
   uint16_t listen_port_;
   mutable SharedNode node_;
   std::optional<KeyLog> key_log_;                 // used by whoever has the node's control

@@ -106,19 +106,36 @@ void PathWatch::configure(const config::Config& config, uint16_t ceiling) {
     for (const auto& [key, target] : asks_sizes ? echo_targets(config) : std::map<PublicKey, IpAddress>{})
       watched[key].target = target;
   }
+  const bool same_ceiling = ceiling == std::exchange(ceiling_, ceiling);
   for (auto& [key, one] : watched) {
     const auto known = watched_.find(key);
     if (known != watched_.end()) one.liveness = known->second.liveness;
-    const bool goes_on = known != watched_.end() && known->second.target == one.target && ceiling == ceiling_;
-    one.path = goes_on ? known->second.path : PathMtu(ceiling);
+    const bool goes_on = known != watched_.end() && known->second.target == one.target && same_ceiling;
+    one.path = goes_on ? known->second.path : PathMtu(ceiling_for(key));
     if (goes_on) one.bytes = known->second.bytes;
   }
   watched_ = std::move(watched);
-  ceiling_ = ceiling;
 }
 
 void PathWatch::restart(const PublicKey& peer) {
-  if (const auto known = watched_.find(peer); known != watched_.end()) known->second.path.restart(ceiling_);
+  if (const auto known = watched_.find(peer); known != watched_.end())
+    known->second.path.restart(ceiling_for(peer));
+}
+
+void PathWatch::set_limits(std::map<PublicKey, uint16_t> limits) {
+  if (limits == limits_) return;
+  limits_.swap(limits);
+  for (auto& [key, one] : watched_) {
+    const auto before = limits.find(key), now = limits_.find(key);
+    const bool is_same =
+        before == limits.end() ? now == limits_.end() : now != limits_.end() && now->second == before->second;
+    if (!is_same) restart(key);
+  }
+}
+
+uint16_t PathWatch::ceiling_for(const PublicKey& peer) const {
+  const auto limit = limits_.find(peer);
+  return limit == limits_.end() ? ceiling_ : std::min(ceiling_, limit->second);
 }
 
 Instant PathWatch::Watched::poll_timeout() const noexcept {

@@ -47,6 +47,9 @@ class PathWatch {
   // `ceiling`: the tunnel's MTU. Sizes are not asked for where the configuration has an MTU of its own, or no
   // routes.
   void configure(const config::Config& config, uint16_t ceiling);
+  // What the links to these peers take, where that is less than the ceiling: longer packets are not asked
+  // for.
+  void set_limits(std::map<PublicKey, uint16_t> limits);
   // The way to the peer is another now.
   void restart(const PublicKey& peer);
 
@@ -68,6 +71,7 @@ class PathWatch {
     std::optional<IpAddress> liveness_target;  // empty: the peer is not watched
     Liveness liveness;
   };
+  [[nodiscard]] uint16_t ceiling_for(const PublicKey& peer) const;
   void look_for_sizes(Watched& one, const config::PeerReport& peer, Instant now);
   void hear(host::EchoSocket& socket);
   void ask(const IpAddress& target, const std::vector<uint16_t>& sizes);
@@ -76,6 +80,7 @@ class PathWatch {
   Log& log_;
   std::optional<host::EchoSocket> ipv4_, ipv6_;
   uint16_t ceiling_ = 0;
+  std::map<PublicKey, uint16_t> limits_;
   std::map<PublicKey, Watched> watched_;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vpn/daemon/resolver.h"
+#include "vpn/host/tunnel_mtu.h"
 #include "vpn/io/system.h"
 
 namespace vpn::daemon {
@@ -72,6 +73,7 @@ void Recovery::configure(const config::Config& config, const config::ResolvedEnd
   follow_mtu();
   note_routes();
   paths_.configure(config_, mtu_.value_or(0));
+  look_at_paths_ = io::read_clock().monotonic;
   set_timer();
 }
 
@@ -171,12 +173,42 @@ void Recovery::follow_mtu() {
 }
 
 void Recovery::watch_paths(Instant now) {
+  const auto limits = narrow_links();
+  paths_.set_limits(limits);
   const auto due = paths_.poll_timeout();
   if (due && *due <= now) paths_.handle_timeout(device_.report(), now);
+  look_at_paths_.reset();
   auto narrow = paths_.narrow_paths();
+  for (const auto& [key, mtu] : limits) {
+    const auto [known, is_new] = narrow.try_emplace(key, mtu);
+    if (!is_new) known->second = std::min(known->second, mtu);
+  }
   if (narrow == narrow_paths_) return;
   narrow_paths_ = narrow;
+  tell_of_large_mtu();
   actions_.set_path_mtus(std::move(narrow));
+}
+
+std::map<PublicKey, uint16_t> Recovery::narrow_links() const {
+  std::map<PublicKey, uint16_t> narrow;
+  const uint32_t mtu = config_.interface.mtu.value_or(mtu_.value_or(0));
+  for (const auto& [key, way] : ways_) {
+    if (!way.route || way.route->mtu == 0) continue;
+    const uint32_t room = host::tunnel_room_over(way.route->mtu, way.endpoint.address.family());
+    if (room < mtu) narrow[key] = host::padded_mtu_in(room);
+  }
+  return narrow;
+}
+
+// Without an MTU of the configuration there is nothing that the user could mend.
+void Recovery::tell_of_large_mtu() {
+  uint16_t fits = 0;
+  for (const auto& [key, mtu] : config_.interface.mtu ? narrow_paths_ : std::map<PublicKey, uint16_t>{})
+    fits = fits == 0 ? mtu : std::min(fits, mtu);
+  if (std::exchange(told_fits_, fits) == fits || fits == 0) return;
+  log_.warning("MTU is more than the link to a peer takes", {{"mtu", std::to_string(*config_.interface.mtu)},
+                                                             {"fits", std::to_string(fits)},
+                                                             {"remedy", "leave MTU out, or set it to that"}});
 }
 
 void Recovery::try_silent_peers(Instant now) {
@@ -207,7 +239,7 @@ void Recovery::ask_names_of(const PublicKey& key) {
 
 void Recovery::set_timer() {
   std::optional<Instant> due = failover_.poll_timeout();
-  for (const auto& other : {look_at_network_, paths_.poll_timeout()}) {
+  for (const auto& other : {look_at_network_, look_at_paths_, paths_.poll_timeout()}) {
     if (other) due = std::min(due.value_or(*other), *other);
   }
   if (due == timer_due_) return;

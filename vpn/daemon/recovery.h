@@ -61,6 +61,9 @@ class Recovery {
   void note_routes();
   void follow_mtu();
   void watch_paths(Instant now);
+  // The peers whose link takes less than the tunnel's MTU.
+  [[nodiscard]] std::map<PublicKey, uint16_t> narrow_links() const;
+  void tell_of_large_mtu();
   void try_silent_peers(Instant now);
   void ask_names_of(const PublicKey& peer);
   void set_timer();
@@ -84,11 +87,12 @@ class Recovery {
   config::ResolvedEndpoints resolved_;
   std::map<PublicKey, Way> ways_;
   std::optional<uint16_t> mtu_;  // by the routes
-  std::optional<Instant> look_at_network_;
+  std::optional<Instant> look_at_network_, look_at_paths_;
   std::optional<Instant> timer_due_;
   Failover failover_;
   PathWatch paths_;
   std::map<PublicKey, uint16_t> narrow_paths_;  // as the routes have them
+  uint16_t told_fits_ = 0;                      // last said of a configured MTU; 0: it is fine
 };
 
 }  // namespace vpn::daemon

@@ -7,6 +7,16 @@ namespace {
 
 constexpr int kFreePortAttempts = 16;  // a port that IPv4 has free may be taken for IPv6
 
+// An inner packet of 1280 bytes, which IPv6 needs everywhere, with header and tag.
+constexpr size_t kLeastCarriedBytes = 1280 + 32;
+
+io::UdpOptions socket_options(const UdpPair::Options& options) {
+  io::UdpOptions one{
+      .port = options.port, .fwmark = options.fwmark, .offload = options.offload, .calls = options.calls};
+  if (!options.splits) one.split_up_to = kLeastCarriedBytes;
+  return one;
+}
+
 bool is_missing_family(const Error& error) {
   return error.remedy.empty();
 }
@@ -17,7 +27,7 @@ Result<UdpPair, Error> UdpPair::open(const Options& options) {
   Error last;
   for (int attempt = 0; attempt < (options.port == 0 ? kFreePortAttempts : 1); ++attempt) {
     UdpPair pair;
-    io::UdpOptions one{IpFamily::kIpv4, options.port, options.fwmark, options.offload, options.calls, false};
+    io::UdpOptions one = socket_options(options);
     auto ipv4 = io::UdpSocket::open(one);
     if (ipv4) {
       one.port = ipv4->port();
@@ -62,7 +72,11 @@ Result<UdpPair, Error> UdpPair::open_another(const Options& options) const {
   UdpPair pair;
   for (const IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
     if (!(family == IpFamily::kIpv4 ? ipv4_ : ipv6_)) continue;
-    auto socket = io::UdpSocket::open({family, port(), options.fwmark, options.offload, options.calls, true});
+    io::UdpOptions one = socket_options(options);
+    one.family = family;
+    one.port = port();
+    one.reuse_port = true;
+    auto socket = io::UdpSocket::open(one);
     if (!socket) return fail(std::move(socket.error()));
     (family == IpFamily::kIpv4 ? pair.ipv4_ : pair.ipv6_) = std::move(*socket);
   }

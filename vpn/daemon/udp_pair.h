@@ -17,6 +17,7 @@ class UdpPair {
     uint16_t port = 0;  // 0: any that is free for both families
     uint32_t fwmark = 0;
     bool offload = true;
+    bool splits = true;  // what the link does not take; false: no more than must get through everywhere
     io::SystemCalls* calls = &io::system_calls();
   };
   // Opens both, or one where the host has no other family. An error when the port is taken in either, or no

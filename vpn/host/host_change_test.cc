@@ -151,6 +151,9 @@ TEST(TunnelMtu, SubtractsEveryLayer) {  // M4.4
   EXPECT_EQ(tunnel_mtu_over(1500, IpFamily::kIpv6), 1420);
   EXPECT_EQ(tunnel_mtu_over(1280, IpFamily::kIpv6), 1280);
   EXPECT_EQ(tunnel_mtu_over(65536, IpFamily::kIpv6), 65455);
+  EXPECT_EQ(tunnel_room_over(1280, IpFamily::kIpv4), 1220u);
+  EXPECT_EQ(tunnel_room_over(68, IpFamily::kIpv6), 0u);
+  EXPECT_EQ(padded_mtu_in(1220), 1216) << "what is padded to 16 bytes is no longer than that";
 }
 
 }  // namespace

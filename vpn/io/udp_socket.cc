@@ -37,6 +37,17 @@ bool set_option(int fd, int level, int name, int value) noexcept {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+// Whether what the link does not take in one piece is split, or refused (EMSGSIZE). Either way, what ICMP
+// says of the path is not believed, as anybody may say it: neither is a packet cut smaller than its link
+// wants it, nor does the kernel remember the size.
+void set_splitting(int fd, IpFamily family, bool splits) noexcept {
+  if (family == IpFamily::kIpv4) {
+    set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, splits ? IP_PMTUDISC_OMIT : IP_PMTUDISC_INTERFACE);
+  } else {
+    set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, splits ? IPV6_PMTUDISC_OMIT : IPV6_PMTUDISC_INTERFACE);
+  }
+}
+
 // Appends one control message.
 template <typename T>
 void add_control(msghdr& message, int level, int type, const T& value) noexcept {
@@ -132,16 +143,12 @@ Result<UdpSocket, Error> UdpSocket::open(const UdpOptions& options) {
   if (ipv4) {
     set_option(fd.get(), IPPROTO_IP, IP_PKTINFO, 1);
     set_option(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
-    // The outer packet may be fragmented, as WireGuard's may: the inner MTU is the limit that is announced.
-    // What ICMP says of the path is not believed, as anybody may say it: neither is a packet cut smaller than
-    // its link wants it, nor does the kernel remember the size.
-    set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
   } else {
     set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     set_option(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
   }
+  set_splitting(fd.get(), options.family, options.split_up_to == UdpOptions::kAnyLength);
   set_option(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
   // The forced sizes need CAP_NET_ADMIN; without, the system's limit is what there is.
   if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBufferBytes)) {
@@ -282,14 +289,18 @@ void UdpSocket::send_refused(const SendRun& run, int error_number) noexcept {
   const bool for_segments = error_number == EIO || error_number == EINVAL || error_number == EMSGSIZE;
   if (datagrams == 1 || !(for_segments || error_number == 0)) {
     // A source address that went away, or that has no route to there, must not keep us from sending.
+    const bool must_get_through =
+        run.bytes.size() <= options_.split_up_to && options_.split_up_to != UdpOptions::kAnyLength;
+    if (error_number == EMSGSIZE && must_get_through) error_number = send_in_fragments(run);
     SendRun retry = run;
-    if (run.path.local && error_number != EMSGSIZE) {
+    if (run.path.local && error_number != 0 && error_number != EMSGSIZE) {
       retry.path.local.reset();
       error_number = send_one(retry);
     }
     return error_number == 0 ? void(counts_.sent += datagrams) : count_refusal(error_number, datagrams);
   }
-  if (error_number == EIO || (error_number != 0 && ++refused_runs_ >= kRefusalsUntilOff)) segments_ = false;
+  if (error_number == EIO) segments_ = false;
+  const uint64_t sent_before = counts_.sent;
   for (size_t at = 0; at < run.bytes.size(); at += run.segment_bytes) {
     SendRun single = run;
     single.bytes = run.bytes.subspan(at, std::min(run.segment_bytes, run.bytes.size() - at));
@@ -300,6 +311,9 @@ void UdpSocket::send_refused(const SendRun& run, int error_number) noexcept {
       send_refused(single, refusal);
     }
   }
+  // Where no single datagram goes either, it is not the segmentation that is refused.
+  if (error_number != 0 && counts_.sent != sent_before && ++refused_runs_ >= kRefusalsUntilOff)
+    segments_ = false;
 }
 
 // 0, or the errno.
@@ -308,6 +322,14 @@ int UdpSocket::send_one(const SendRun& run) noexcept {
   msghdr message;
   describe(run, true, storage, message);
   return options_.calls->sendmsg(fd(), &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
+}
+
+// 0, or the errno.
+int UdpSocket::send_in_fragments(const SendRun& run) noexcept {
+  set_splitting(fd(), options_.family, true);
+  const int error_number = send_one(run);
+  set_splitting(fd(), options_.family, false);
+  return error_number;
 }
 
 void UdpSocket::count_refusal(int error_number, uint64_t datagrams) noexcept {

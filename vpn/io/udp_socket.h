@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -53,6 +54,9 @@ struct UdpOptions {
   bool offload = true;  // ask for UDP_SEGMENT and UDP_GRO
   SystemCalls* calls = &system_calls();
   bool reuse_port = false;  // joins sockets of this user that share_port() let share their port
+  // Datagrams up to this length go in fragments over a link that does not take them; longer ones are refused.
+  static constexpr size_t kAnyLength = std::numeric_limits<size_t>::max();
+  size_t split_up_to = kAnyLength;
 };
 
 // What became of datagrams that were to be sent.
@@ -102,7 +106,8 @@ class UdpSocket {
   [[nodiscard]] std::span<ReceivedRun> receive_batch() noexcept;
   // Sends the runs in order. Never blocks; what the kernel refuses is counted and not tried again, except
   // that a run refused as a whole (EIO: no segmentation on this device; EINVAL) is sent datagram by datagram,
-  // and one refused for its source address is sent from the kernel's choice.
+  // one refused for its source address is sent from the kernel's choice, and one of at most split_up_to
+  // bytes that the link does not take goes in fragments.
   void send_batch(std::span<const SendRun> runs) noexcept;
   [[nodiscard]] const SendCounts& counts() const noexcept { return counts_; }
   // Datagrams that the kernel dropped before we read them (SO_RXQ_OVFL).
@@ -116,6 +121,7 @@ class UdpSocket {
   void enable_offload() noexcept;
   void send_refused(const SendRun& run, int error_number) noexcept;
   int send_one(const SendRun& run) noexcept;
+  int send_in_fragments(const SendRun& run) noexcept;
   void count_refusal(int error_number, uint64_t datagrams) noexcept;
 
   UniqueFd fd_;
