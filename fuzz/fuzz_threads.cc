@@ -460,6 +460,7 @@ class MainLoop : public Thread {
         control->set_rekey_limits(peer, limits);
         break;
       case 10:
+        control->set_private_key(std::nullopt, control.now());  // the same key by itself changes nothing
         control->set_private_key(Secret<32>(fuzz::key(static_cast<uint8_t>(1 + end.number))), control.now());
         VPN_CHECK(control->public_key() != end.other);
         break;

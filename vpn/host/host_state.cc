@@ -198,7 +198,8 @@ Result<bool, Error> HostState::undo(const Applied& applied) {
   if (const auto* set = std::get_if<SetSysctl>(&change)) return undo_sysctl(*set, applied.former);
   if (std::holds_alternative<SetDns>(change)) {
     auto restored = unset_dns(applied.former, interface_);
-    if (restored && !*restored) notes_.push_back("the name servers were changed meanwhile, and are left so");
+    if (restored && !*restored)
+      notes_.emplace_back("the name servers were changed meanwhile, and are left so");
     return restored;
   }
   auto tables = firewall();
