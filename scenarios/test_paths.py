@@ -2,7 +2,7 @@
 
 On the lab alone, because what is tried is the kernel's work too: address translation, routes, a tunnel's packets within a tunnel.
 test_roaming.py and test_weather.py hold the protocol to the same in virtual time. Not here: a wall clock stepped back a day or
-forward a year (test_time.py, virtual), for a machine's clock belongs to all that runs on it.
+forward a year (test_time.py, virtual; test_netem_lane.py), for a machine's clock belongs to all that runs on it.
 """
 import pathlib
 import socket

@@ -62,6 +62,14 @@ def answers_within(tunnel: Tunnel, sender: str, attempts: int) -> bool:
     return any(tunnel.exchange(sender, 1) for _ in range(attempts))
 
 
+def has_dropped(tunnel: Tunnel, host: str, count: int, *reasons: str) -> bool:
+    """Whether a host has counted so many drops, for these reasons alone (none: for any). Of one that tells no drops, nothing is held."""
+    if not tunnel.counts:
+        return True
+    drops = tunnel.drops(host)
+    return sum(drops.values()) == count and (not reasons or set(drops) <= set(reasons))
+
+
 @contextlib.contextmanager
 def dropped_in_silence(tunnel: Tunnel, host: str, **drops: int) -> Iterator[None]:
     """Holds what comes within to this: `host` drops it for these reasons, sends not a byte in answer, and no state changes."""

@@ -27,7 +27,8 @@ Result<void> mount_etc(const std::string& base, bool rootless,
                               (rootless ? ",userxattr" : "");
   if (::mount("overlay", "/etc", "overlay", 0, options.c_str()) == 0) return {};
   for (const auto& [name, content] : files) {
-    const std::string from = base + "/etc/" + name;
+    std::string from = base;
+    from.append("/etc/").append(name);
     const std::string to = "/etc/" + name;
     if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
       return fail_errno(to, "mounting the host's own");
@@ -90,7 +91,7 @@ Result<HostNamespace> HostNamespace::start(
   if (host.holder_ == 0) {
     sigset_t none;
     sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
     if (auto made = make_host(state, name, rootless, etc_files); !made) {
       const std::string text = made.error().to_string();
       (void)!::write(report.get(), text.data(), text.size());
@@ -122,6 +123,7 @@ Result<pid_t> HostNamespace::spawn(const std::vector<std::string>& argv, const s
   const UniqueFd output(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!output.is_open()) return fail_errno(log, "opening the log");
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& one : argv) arguments.push_back(const_cast<char*>(one.c_str()));
   arguments.push_back(nullptr);
   int ends[2];
@@ -133,7 +135,7 @@ Result<pid_t> HostNamespace::spawn(const std::vector<std::string>& argv, const s
   if (child == 0) {
     sigset_t none;
     sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
     ::signal(SIGPIPE, SIG_DFL);
     ::setsid();
     const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
