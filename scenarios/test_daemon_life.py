@@ -578,6 +578,17 @@ def test_wrong_argument_is_exit_1(words: list[str], says: str) -> None:
     assert done.returncode == 1 and says in done.stderr and "remedy: " in done.stderr
 
 
+def test_down_says_when_the_daemon_is_stuck(pair: Pair) -> None:
+    """M1.1: whoever waits for it learns of it, and of what to do."""
+    daemon = pair.left.start_vpn_file(pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n"))
+    daemon.process.send_signal(signal.SIGSTOP)
+    refused = pair.left.run(VPN, "down", daemon.interface, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "the daemon is silent for 10 s; remedy: " in refused.stderr and "'vpn cleanup'" in refused.stderr
+    daemon.process.send_signal(signal.SIGCONT)
+    assert daemon.wait_end() == 0, "it ends as it was asked to, once it can"
+
+
 # ── A name server that does not answer ──
 
 LISTEN = """

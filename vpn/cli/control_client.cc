@@ -184,8 +184,8 @@ Result<std::string, Error> ControlClient::reload(const std::string& interface) c
 }
 
 Result<void, Error> ControlClient::stop(const std::string& interface) const {
-  // The daemon keeps the connection until all is undone.
-  const auto answer = ask(interface, "stop=1\n\n", std::chrono::seconds(0), Until::kClosed);
+  // The daemon answers at once, and keeps the connection until all is undone, however long that takes.
+  const auto answer = ask(interface, "stop=1\n\n", kPatience, Until::kClosed);
   if (!answer) return fail(answer.error());
   return {};
 }
@@ -198,19 +198,25 @@ Result<daemon::SecretText, Error> ControlClient::ask(const std::string& interfac
   const std::string path = socket_path(interface);
   const auto socket = connect_to(path);
   if (!socket) return fail(connect_error(path, interface, socket.error()));
-  const timeval limit{patience.count(), 0};
-  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
-    setsockopt(socket->get(), SOL_SOCKET, option, &limit, sizeof limit);
-  }
+  const auto set_limit = [&socket](timeval limit) {
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+      setsockopt(socket->get(), SOL_SOCKET, option, &limit, sizeof limit);
+    }
+  };
+  set_limit({patience.count(), 0});
   AnswerBuffer answer;
   // A daemon may answer and close before it has read everything, so a failed send is no reason not to listen.
   errno = 0;
   bool open = send_all(*socket, request) || errno == EPIPE;
-  while (open && (until == Until::kClosed || !answer.view().ends_with("\n\n")))
-    open = answer.receive(*socket);
+  while (open && !answer.view().ends_with("\n\n")) open = answer.receive(*socket);
+  if (open && until == Until::kClosed) {
+    set_limit({});
+    while (answer.receive(*socket)) {
+    }
+  }
   if (!open && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     return fail(Error{interface, 0, "", "the daemon is silent for " + std::to_string(patience.count()) + " s",
-                      "see its log, or start it anew"});
+                      "see its log, or end its process and run 'vpn cleanup'"});
   }
   return read_answer(interface, answer.view());
 }

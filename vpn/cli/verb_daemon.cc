@@ -78,7 +78,7 @@ bool has_leftovers(const std::string& interface) {
 // away, has left.
 Result<void, Error> take_down(const std::string& interface) {
   auto stopped = ControlClient().stop(interface);
-  if (!has_leftovers(interface)) return stopped;
+  if (!has_leftovers(interface) || (!stopped && ControlClient().has_daemon(interface))) return stopped;
   // A daemon that was killed while it stopped may still be on its way out.
   const auto report = host::clean_up(interface, std::chrono::seconds(5));
   if (!report) return fail(report.error());

@@ -45,7 +45,9 @@ constexpr KeyDoc kDocs[] = {
      "own; off makes no routes.",
      "auto", "off"},
     {kInterface, "PreUp", "COMMAND",
-     "A command to run before the interface is set up; %i in it becomes the interface's name. Commands of "
+     "A command to run before the interface is set up; %i in it becomes the interface's name, which "
+     "$INTERFACE "
+     "is too. Commands of "
      "one key run "
      "in the order written.",
      "none", "echo bringing %i up"},

@@ -36,7 +36,7 @@ class HookRunnerTest : public testing::Test {
 };
 
 TEST_F(HookRunnerTest, RunsAPhasesCommandsInOrderWithTheInterfacesName) {
-  config::Hooks hooks = hooks_of(&config::Hooks::pre_up, {note("first %i"), note("second %i%i")});
+  config::Hooks hooks = hooks_of(&config::Hooks::pre_up, {note("first %i"), note("second %i$INTERFACE")});
   hooks.post_down = {note("never")};
   HookRunner runner(hooks, "wg0");
   EXPECT_TRUE(runner.run(HookPhase::kPreUp).has_value());

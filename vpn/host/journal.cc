@@ -88,7 +88,8 @@ Result<Journal, Error> Journal::open(const std::string& interface, std::chrono::
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         continue;
       }
-      return fail(Error{path, 0, "", "a running daemon has it", "use 'vpn down " + interface + "'"});
+      return fail(Error{path, 0, "", "a running daemon has it",
+                        "use 'vpn down " + interface + "', once it has started"});
     }
     if (!is_at(path, file)) continue;
     Journal journal(path, std::move(file));
