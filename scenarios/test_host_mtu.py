@@ -43,6 +43,7 @@ TRANSFER = """
 import hashlib, socket, sys
 direction, address, mebibytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 connection = socket.create_connection((address, 8080 if direction == 'download' else 8081), 20)
+connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)  # else all of it may have come before the first is read
 connection.settimeout(None)
 piece = bytes(range(256)) * 4096
 hash, got = hashlib.sha256(), 0

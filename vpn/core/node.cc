@@ -190,14 +190,19 @@ void Node::Impl::fire(Peer& peer, Timer timer, Now now) {
   }
 }
 
-void Node::Impl::refresh_path(Peer& peer, Now now) {
-  if (!peer.endpoint) return;
+bool Node::Impl::refresh_source(Peer& peer, Now now) {
+  if (!peer.endpoint) return false;
   peer.endpoint->local.reset();
+  if (sendable(peer, now) == nullptr) return false;
+  send_keepalive(peer, now);
+  return true;
+}
+
+void Node::Impl::refresh_path(Peer& peer, Now now) {
+  if (!peer.endpoint || refresh_source(peer, now)) return;
   const SessionSlots& sessions = peer.sessions;
   const bool had_session = sessions.previous || sessions.current || sessions.next;
-  if (sendable(peer, now) != nullptr) {
-    send_keepalive(peer, now);
-  } else if (peer.pending || had_session || peer.persistent_keepalive.count() != 0) {
+  if (peer.pending || had_session || peer.persistent_keepalive.count() != 0) {
     reconnect(peer, now);
   }
 }
@@ -358,6 +363,10 @@ void Node::set_endpoint(PeerId id, const Endpoint& endpoint, Now now) {
   // A keepalive that fell due while the peer had no address begins its handshake now.
   if (peer->persistent_keepalive.count() != 0 && Impl::sendable(*peer, now) == nullptr)
     impl_->initiate_afresh(*peer, now);
+}
+
+void Node::refresh_source(PeerId id, Now now) {
+  if (Peer* peer = impl_->find(id)) impl_->refresh_source(*peer, now);
 }
 
 void Node::refresh_path(PeerId id, Now now) {

@@ -190,6 +190,9 @@ class Node {
   // session.
   void set_preshared_key(PeerId peer, const Secret<32>& key);
   void set_endpoint(PeerId peer, const Endpoint& endpoint, Now now);
+  // Our port, or the rules by which we are routed, have changed. The kernel chooses the source address anew;
+  // a peer with a session that can still send hears from us at once, by a keepalive. No handshake begins.
+  void refresh_source(PeerId peer, Now now);
   // The way to the peer has changed, or this host has slept. The kernel chooses the source address anew, and
   // the peer hears from us at once: by a keepalive, or, where the last session is too old for one, by
   // reconnect(). A peer with which nothing was going on is left alone.

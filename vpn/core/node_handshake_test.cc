@@ -278,6 +278,35 @@ TEST(NodeHandshake, RefreshedPathForgetsTheSourceAndSpeaksAtOnce) {
   EXPECT_EQ(pair.a.take().bytes.size(), wire::kInitiationBytes);
 }
 
+// `pair.a`'s source address is forgotten, and what follows is in pair.a.sent().
+void refresh_source(Pair& pair) {
+  Endpoint at_b = endpoint(2);
+  at_b.local = endpoint(1).remote.address;
+  pair.a.node().set_endpoint(pair.b_at_a, at_b, pair.now());
+  pair.a.node().refresh_source(pair.b_at_a, pair.now());
+  EXPECT_FALSE(pair.a.node().status(pair.b_at_a, pair.now().monotonic)->endpoint->local.has_value());
+  pair.a.collect(pair.now());
+}
+
+TEST(NodeHandshake, RefreshedSourceIsToldOfBySessionsOnly) {
+  Pair waiting;
+  waiting.a.send(ip_packet(1, 2), waiting.now());
+  waiting.a.take();  // its handshake has begun, and the answer is lost
+  waiting.skip(1s);
+  refresh_source(waiting);
+  EXPECT_TRUE(waiting.a.sent_nothing());
+
+  Pair pair;
+  pair.connect();
+  refresh_source(pair);
+  ASSERT_FALSE(pair.a.sent_nothing());
+  EXPECT_EQ(pair.a.take().bytes.size(), wire::kKeepaliveBytes);
+  pair.skip(200s);  // now it is too old
+  pair.a.sent().clear();
+  refresh_source(pair);
+  EXPECT_TRUE(pair.a.sent_nothing());
+}
+
 // An attacker who knows only our public key can make mac1 right, and a claim of any static key; both end in
 // silence.
 TEST(NodeHandshake, TamperingBehindARightMac1GetsNoAnswer) {

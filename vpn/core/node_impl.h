@@ -38,6 +38,7 @@ class Node::Impl {
   void handle_timeout(Now now);
   void fire(Peer& peer, Timer timer, Now now);
   void erase_keys(Peer& peer, Now now);
+  bool refresh_source(Peer& peer, Now now);  // whether the peer hears of it
   void refresh_path(Peer& peer, Now now);
   void reconnect(Peer& peer, Now now);
 

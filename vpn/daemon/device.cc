@@ -204,7 +204,7 @@ Result<bool, Error> Device::apply_sockets(const config::DeviceChange& change) {
   // A mark may choose another route, with another source address; and peers answer to the port they last
   // heard from.
   const auto node = node_.control();
-  for (const PeerId peer : node->peers()) node->refresh_path(peer, node.now());
+  for (const PeerId peer : node->peers()) node->refresh_source(peer, node.now());
   return true;
 }
 
