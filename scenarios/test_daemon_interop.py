@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon_support import (VPN_WIREGUARD, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
+from daemon_support import (DEADLINE, VPN_WIREGUARD, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
                             new_key, new_preshared_key, run, unique_name, wait_until)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
@@ -68,6 +68,15 @@ def test_tunnel_carries_ping_and_a_file(pair: Pair, kinds: tuple[str, str], fami
     assert transfer_keeps_hash(pair.right, pair.left, "fd09::1", tmp_path)
 
 
+def iperf(pair: Pair, inside: str, *options: str) -> None:
+    """A second of load from left to right. A server for each: between two clients it does not listen for a moment."""
+    server = pair.right.begin("iperf3", "-s", "-1", "-B", inside)
+    wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
+    done = pair.left.run("iperf3", "-c", inside, "-t", "1", "--connect-timeout", "5000", *options)
+    assert "iperf Done." in done.stdout
+    assert server.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("family", [4, 6])
 def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, family: int, tmp_path: pathlib.Path) -> None:
@@ -78,11 +87,8 @@ def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, 
     assert len(list(threads.iterdir())) == workers + 1, "and the one that resolves names"
     for inside in ("10.9.0.2", "fd09::2"):
         assert transfer_keeps_hash(pair.left, pair.right, inside, tmp_path)
-    pair.right.begin("iperf3", "-s", "-B", "10.9.0.2")
-    wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
-    for direction in ("", "-R"):
-        done = pair.left.run("iperf3", "-c", "10.9.0.2", "-t", "1", "-P", "4", "--connect-timeout", "5000", *direction.split())
-        assert "iperf Done." in done.stdout
+    for direction in ([], ["-R"]):
+        iperf(pair, "10.9.0.2", "-P", "4", *direction)
     tunnel.left.wg("set", "listen-port", "51999")
     wait_until(lambda: ":51999" in tunnel.right.wg("show", "endpoints"), "the endpoint follows the port, though nobody sends")
     assert transfer_keeps_hash(pair.right, pair.left, "10.9.0.1", tmp_path)
@@ -106,11 +112,8 @@ def test_iperf_tcp_and_udp(pair: Pair, kinds: tuple[str, str], family: int, insi
     """M4.1: both protocols, both ways, with the same family of addresses inside and outside."""
     tunnel = configure(start(pair.left, kinds[0]), start(pair.right, kinds[1]), family)
     tunnel.check()
-    pair.right.begin("iperf3", "-s")
-    wait_until(lambda: ":5201" in pair.right.run("ss", "-ltn").stdout, "iperf3 listens")
     for options in ("", "-R", "-u -b 20M -l 1300"):
-        done = pair.left.run("iperf3", "-c", inside, "-t", "1", "--connect-timeout", "5000", *options.split())
-        assert "iperf Done." in done.stdout
+        iperf(pair, inside, *options.split())
 
 
 def test_offloads_off_carry_the_same(pair: Pair, tmp_path: pathlib.Path) -> None:
