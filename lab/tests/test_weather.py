@@ -145,14 +145,18 @@ ends = ["left", "right"]
 subnet = "198.51.100.0/24"
 """
 # Numbered datagrams, one over either link in turn, and for each arrival its link and how long it took until the kernel
-# received it (SO_TIMESTAMPNS), in ns.
+# received it (SO_TIMESTAMPNS), in ns. The sender says by how many ms this machine's timers are late, at the median.
 SEND_TWINS = """
 import select, socket, struct, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+late = []
 for i in range(int(sys.argv[1])):
     for to in ("192.0.2.2", "198.51.100.2"):
         s.sendto(struct.pack("<Q", time.clock_gettime_ns(time.CLOCK_REALTIME)), (to, 7000))
+        began = time.monotonic_ns()
         select.select([], [], [], 0.002)
+        late.append(time.monotonic_ns() - began - 2_000_000)
+print(sorted(late)[len(late) // 2] / 1e6)
 """
 RECEIVE_TWINS = """
 import json, select, socket, struct
@@ -174,7 +178,8 @@ print(json.dumps(took))
 
 def test_delay_is_accurate_to_a_fifth_of_a_millisecond(lab: LabProgram, tmp_path: Path) -> None:
     """The median of what the delay adds, over a link beside it that adds none in the same run, is within 0.2 ms of what was
-    asked: refuted only where it lies outside by 4.5 standard deviations of a median's rank."""
+    asked: refuted only where it lies outside by 4.5 standard deviations of a median's rank. A machine whose timers are late
+    by more than a tenth of a millisecond is allowed what is beyond."""
     topology = tmp_path / "twin.toml"
     topology.write_text(TWIN)
     for engine in engines(lab):
@@ -184,14 +189,15 @@ def test_delay_is_accurate_to_a_fifth_of_a_millisecond(lab: LabProgram, tmp_path
             lab("exec", "left", "--", "ping", "-c", "1", "-W", "5", address)
         with lab.begin("exec", "right", "--", "/usr/bin/python3", "-c", RECEIVE_TWINS) as receiver:
             assert receiver.stdout is not None and receiver.stdout.readline() == "ready\n"
-            lab("exec", "left", "--", "/usr/bin/python3", "-c", SEND_TWINS, "1000")
+            late = float(lab("exec", "left", "--", "/usr/bin/python3", "-c", SEND_TWINS, "1000"))
             took = {link: sorted(all) for link, all in json.loads(receiver.communicate(timeout=60)[0]).items()}
         assert len(took["wan"]) == len(took["twin"]) == 1000
         without = took["twin"][500]
         rank = round(4.5 * math.sqrt(1000) / 2)
         low, middle, high = ((took["wan"][500 + off] - without) / 1e6 - 20 for off in (-rank, 0, rank))
-        assert low <= 0.2 and high >= -0.2, f"{engine}: the delay is off by {middle:.3f} ms at the median ({low:.3f} to {high:.3f})"
-        print(f"{engine}: {middle:+.3f} ms at the median, {took['wan'][990] / 1e6 - without / 1e6 - 20:+.3f} ms at p99")
+        allowed = 0.2 + max(0, late - 0.1)
+        assert low <= allowed and high >= -0.2, f"{engine}: off by {middle:.3f} ms at the median ({low:.3f} to {high:.3f}, {allowed=:.3f})"
+        print(f"{engine}: {middle:+.3f} ms at the median, timers {late:.3f} late, {took['wan'][990] / 1e6 - without / 1e6 - 20:+.3f} ms at p99")
         lab("down")
 
 
