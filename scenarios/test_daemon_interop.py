@@ -87,8 +87,8 @@ def test_workers_carry_a_file_and_many_flows_and_roam(pair: Pair, workers: int, 
     assert len(list(threads.iterdir())) == workers + 1, "and the one that resolves names"
     for inside in ("10.9.0.2", "fd09::2"):
         assert transfer_keeps_hash(pair.left, pair.right, inside, tmp_path)
-    for direction in ([], ["-R"]):
-        iperf(pair, "10.9.0.2", "-P", "4", *direction)
+    for direction in ("", "-R"):
+        iperf(pair, "10.9.0.2", "-P", "4", *direction.split())
     tunnel.left.wg("set", "listen-port", "51999")
     wait_until(lambda: ":51999" in tunnel.right.wg("show", "endpoints"), "the endpoint follows the port, though nobody sends")
     assert transfer_keeps_hash(pair.right, pair.left, "10.9.0.1", tmp_path)
