@@ -285,7 +285,8 @@ class World {
         node.set_persistent_keepalive(peer, std::chrono::seconds((how >> 3) * 8), now_);
         collect();
         break;
-      case 4:  // the same key again: sessions may no longer send, handshakes begin anew
+      case 4:  // no key, and the same again: sessions may no longer send, handshakes begin anew
+        node.set_private_key(std::nullopt, now_);
         node.set_private_key(Secret<32>(key(static_cast<uint8_t>(1 + side))), now_);
         bar(side);
         initiated_[side].reset();

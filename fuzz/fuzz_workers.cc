@@ -377,6 +377,7 @@ class World {
           node.set_persistent_keepalive(peer, std::chrono::seconds((how >> 3) * 8), now_);
           break;
         case 5:
+          node.set_private_key(std::nullopt, now_);  // the same key by itself changes nothing
           node.set_private_key(Secret<32>(fuzz::key(static_cast<uint8_t>(1 + side))), now_);
           break;
         case 6:
