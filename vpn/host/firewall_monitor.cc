@@ -16,26 +16,16 @@ namespace vpn::host {
 
 Result<std::unique_ptr<FirewallMonitor>, Error> FirewallMonitor::open(std::string table,
                                                                       std::function<void()> on_gone) {
-  nl_sock* const socket = nl_socket_alloc();
-  nl_socket_disable_seq_check(socket);
-  int result = nl_connect(socket, NETLINK_NETFILTER);
-  if (result >= 0) result = nl_socket_add_membership(socket, NFNLGRP_NFTABLES);
-  if (result >= 0) result = nl_socket_set_nonblocking(socket);
-  if (result < 0) {
-    nl_socket_free(socket);
-    return fail(Error{"nftables", 0, "", nl_geterror(result), "the kernel must have nfnetlink"});
-  }
-  return std::unique_ptr<FirewallMonitor>(new FirewallMonitor(socket, std::move(table), std::move(on_gone)));
+  auto listener = NetlinkListener::open(NETLINK_NETFILTER, {NFNLGRP_NFTABLES});
+  if (!listener)
+    return fail(Error{"nftables", 0, "", listener.error().problem, "the kernel must have nfnetlink"});
+  return std::unique_ptr<FirewallMonitor>(
+      new FirewallMonitor(std::move(*listener), std::move(table), std::move(on_gone)));
 }
 
-FirewallMonitor::FirewallMonitor(nl_sock* socket, std::string table, std::function<void()> on_gone)
-    : socket_(socket), table_(std::move(table)), on_gone_(std::move(on_gone)) {
-  const auto on_message = [](nl_msg* message, void* self) -> int {
-    static_cast<FirewallMonitor*>(self)->take(message);
-    return NL_OK;
-  };
-  nl_socket_modify_cb(socket_, NL_CB_VALID, NL_CB_CUSTOM, on_message, this);
-}
+FirewallMonitor::FirewallMonitor(std::unique_ptr<NetlinkListener> listener, std::string table,
+                                 std::function<void()> on_gone)
+    : listener_(std::move(listener)), table_(std::move(table)), on_gone_(std::move(on_gone)) {}
 
 // Who replaces the table removes it and makes it anew in one transaction: the last word counts.
 void FirewallMonitor::take(nl_msg* message) noexcept {
@@ -51,21 +41,9 @@ void FirewallMonitor::take(nl_msg* message) noexcept {
   if (text.substr(0, text.find('\0')) == table_) gone_ = is_removal;
 }
 
-FirewallMonitor::~FirewallMonitor() {
-  nl_socket_free(socket_);
-}
-
-int FirewallMonitor::fd() const noexcept {
-  return nl_socket_get_fd(socket_);
-}
-
 void FirewallMonitor::hear() {
-  int result = 0;
-  do {
-    result = nl_recvmsgs_default(socket_);
-    // More has happened than the socket could hold: ours may have gone meanwhile.
-    if (result == -NLE_NOMEM) gone_ = true;
-  } while (result >= 0 || result == -NLE_NOMEM);
+  // Of what was lost, something may have been our table's end.
+  listener_->hear([this](nl_msg* message) { take(message); }, [this] { gone_ = true; });
   if (std::exchange(gone_, false)) on_gone_();
 }
 

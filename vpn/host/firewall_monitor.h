@@ -8,9 +8,7 @@
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-
-struct nl_sock;
-struct nl_msg;
+#include "vpn/host/netlink_listener.h"
 
 namespace vpn::host {
 
@@ -20,20 +18,17 @@ class FirewallMonitor {
   // callable; hear() calls it.
   [[nodiscard]] static Result<std::unique_ptr<FirewallMonitor>, Error> open(std::string table,
                                                                             std::function<void()> on_gone);
-  ~FirewallMonitor();
-  FirewallMonitor(const FirewallMonitor&) = delete;
-  FirewallMonitor& operator=(const FirewallMonitor&) = delete;
-
   // Readable when there is something to hear; then call hear().
-  [[nodiscard]] int fd() const noexcept;
+  [[nodiscard]] int fd() const noexcept { return listener_->fd(); }
   void hear();
 
  private:
   void take(nl_msg* message) noexcept;
 
-  FirewallMonitor(nl_sock* socket, std::string table, std::function<void()> on_gone);
+  FirewallMonitor(std::unique_ptr<NetlinkListener> listener, std::string table,
+                  std::function<void()> on_gone);
 
-  nl_sock* socket_;
+  std::unique_ptr<NetlinkListener> listener_;
   std::string table_;
   std::function<void()> on_gone_;
   bool gone_ = false;

@@ -8,9 +8,7 @@
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
-
-struct nl_sock;
-struct nl_msg;
+#include "vpn/host/netlink_listener.h"
 
 namespace vpn::host {
 
@@ -25,20 +23,16 @@ class LinkMonitor {
   // callable; hear() calls them.
   [[nodiscard]] static Result<std::unique_ptr<LinkMonitor>, Error> open(unsigned interface,
                                                                         Handlers handlers);
-  ~LinkMonitor();
-  LinkMonitor(const LinkMonitor&) = delete;
-  LinkMonitor& operator=(const LinkMonitor&) = delete;
-
   // Readable when there is something to hear; then call hear().
-  [[nodiscard]] int fd() const noexcept;
+  [[nodiscard]] int fd() const noexcept { return listener_->fd(); }
   void hear();
 
  private:
   void take_link(nl_msg* message);
 
-  LinkMonitor(nl_sock* socket, unsigned interface, Handlers handlers);
+  LinkMonitor(std::unique_ptr<NetlinkListener> listener, unsigned interface, Handlers handlers);
 
-  nl_sock* socket_;
+  std::unique_ptr<NetlinkListener> listener_;
   unsigned interface_;
   Handlers handlers_;
 };
