@@ -1,6 +1,7 @@
 """What the command line shows of running daemons: the live view in a real terminal, JSON that keeps to its schema, and QR codes
 that another program reads."""
 import base64
+import codecs
 import contextlib
 import fcntl
 import json
@@ -49,6 +50,7 @@ class Terminal:
         self.resize(width, height)
         self.before = termios.tcgetattr(self.slave)
         self.output = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a read may end within a character
         self.process = subprocess.Popen([str(word) for word in command], stdin=self.slave, stdout=self.slave, stderr=self.slave,
                                         start_new_session=True, preexec_fn=self._own_terminal)
 
@@ -64,7 +66,14 @@ class Terminal:
     def hear(self) -> None:
         """Takes what the program has written by now, without waiting long for it."""
         if select.select([self.master], [], [], 0.05)[0]:
-            self.output += os.read(self.master, 65536).decode(errors="replace")
+            self.output += self.decoder.decode(os.read(self.master, 65536))
+
+    def has_ended(self) -> bool:
+        """Whether the program has ended and all that it wrote was heard."""
+        ended = self.process.poll() is not None  # asked first: what it wrote before lies in the terminal by now
+        before = len(self.output)
+        self.hear()
+        return ended and len(self.output) == before
 
     def pictures(self) -> list[str]:
         """The whole pictures so far, without colours: each begins at the upper left corner and ends by clearing what is below."""
@@ -84,12 +93,7 @@ class Terminal:
 
     def expect_end(self) -> None:
         """It ends by itself, with 0, and leaves the terminal as it was: no alternate screen, a cursor, echo and lines."""
-        def ended() -> bool:
-            self.hear()
-            return self.process.poll() is not None
-
-        wait_until(ended, "vpn watch ends")
-        self.hear()
+        wait_until(self.has_ended, "vpn watch ends")
         assert self.process.returncode == 0
         assert termios.tcgetattr(self.slave) == self.before
         assert self.output.count("\x1b[?1049h") == self.output.count("\x1b[?1049l") == 1
@@ -279,11 +283,7 @@ def test_a_terminal_is_shown_the_code_and_a_pipe_is_not(tmp_path: pathlib.Path) 
     assert modules(run(*words, tmp_path / "piped.conf").stdout) == []
     terminal = Terminal(*words, tmp_path / "shown.conf", width=200, height=100)
     try:
-        def ended() -> bool:
-            terminal.hear()
-            return terminal.process.poll() is not None and "client file" in terminal.output
-
-        wait_until(ended, "it has drawn the code")
+        wait_until(terminal.has_ended, "it has drawn the code")
         assert terminal.process.returncode == 0
         assert decode(terminal.output.replace("\r", ""), tmp_path / "code.pgm") == (tmp_path / "shown.conf").read_bytes()
     finally:

@@ -132,7 +132,6 @@ void Wire::handle_due(SteadyTime now) {
 }
 
 void Wire::handle_readable(Lane& lane) {
-  const SteadyTime now = std::chrono::steady_clock::now();
   for (int i = 0; i < kReadsPerTurn; ++i) {
     Frame frame = take_frame();
     const ssize_t length = ::read(lane.from, frame.memory.get(), kFrameCapacity);
@@ -141,7 +140,9 @@ void Wire::handle_readable(Lane& lane) {
       return;  // EAGAIN; a TAP gives no shorter frames
     }
     frame.length = static_cast<size_t>(length);
-    carry(lane, std::move(frame), now);
+    // Each frame's own time: with one for the whole turn, what was sent during the turn would come early by
+    // as much.
+    carry(lane, std::move(frame), std::chrono::steady_clock::now());
   }
 }
 
