@@ -2,7 +2,7 @@
 #
 #   step NAME REMEDY COMMAND…   runs COMMAND with its output in a log; prints what it is doing while it runs (on a terminal
 #                               its newest line, elsewhere a sign of life a minute), then one line with counts and seconds.
-#                               A failure shows the end of the log, then the remedy. Returns the command's status.
+#                               A failure shows what its log says of why, then the remedy. Returns the command's status.
 #   finish                      prints the table and, as the last line, "N passed, N failed"; returns 1 when a part failed.
 #
 # Counts are read from the log: ctest's and pytest's summaries, or a line "summary: N passed, N failed" that our own
@@ -49,6 +49,17 @@ read_counts() {
   return 0
 }
 
+# What a failed part's log says of why: ctest prints it where the test was, pytest and others at the end.
+show_failure() {
+  local log=$1
+  if grep -qE '\*\*\*(Failed|Timeout|Exception)' "$log"; then
+    grep -E -A 30 '\*\*\*(Failed|Timeout|Exception)' "$log" | grep -vE '^--$| +Passed +[0-9.]+ sec$|^ +Start +[0-9]+:' | tail -n 80
+    tail -n 12 "$log"
+  else
+    tail -n 60 "$log"
+  fi
+}
+
 step() {
   local name=$1 remedy=$2 status=0 begin=$SECONDS heard pid log
   shift 2
@@ -80,7 +91,7 @@ step() {
   [ "$passed/$failed/$skipped" != 1/0/0 ] || counts=
   printf '%-4s %s%s (%d s)\n' "$verdict" "$name" "$counts" $((SECONDS - begin))
   if [ "$status" -ne 0 ]; then
-    tail -n 60 "$log" | sed 's/^/    /'
+    show_failure "$log" | sed 's/^/    /'
     printf 'remedy: %s (whole log: %s)\n' "$remedy" "${log#"$root"/}"
   fi
   return "$status"

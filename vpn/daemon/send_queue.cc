@@ -27,11 +27,30 @@ SendQueue::SendQueue(UdpPair& sockets) : sockets_(sockets), arena_(kArenaBytes) 
   to_send_.reserve(kMaxRuns);
 }
 
+SendQueue::Run* SendQueue::at(size_t slot) noexcept {
+  const size_t index = finder_[slot];
+  return index < runs_.size() && runs_[index].slot == slot ? &runs_[index] : nullptr;
+}
+
 SendQueue::Run* SendQueue::find(const core::Endpoint& to) noexcept {
   if (runs_.empty()) return nullptr;
   if (is_to(runs_.back().send.path, to)) return &runs_.back();
-  const size_t index = finder_[hash_of(to.remote) % kFinderSlots];
-  return index < runs_.size() && is_to(runs_[index].send.path, to) ? &runs_[index] : nullptr;
+  const size_t home = hash_of(to.remote);
+  for (size_t step = 0; step < kFinderTries; ++step) {
+    Run* const run = at((home + step) % kFinderSlots);
+    if (run == nullptr) return nullptr;
+    if (is_to(run->send.path, to)) return run;
+  }
+  return nullptr;
+}
+
+size_t SendQueue::slot_for(const core::Endpoint& to) noexcept {
+  const size_t home = hash_of(to.remote);
+  for (size_t step = 0; step < kFinderTries; ++step) {
+    const size_t slot = (home + step) % kFinderSlots;
+    if (const Run* const run = at(slot); run == nullptr || is_to(run->send.path, to)) return slot;
+  }
+  return home % kFinderSlots;
 }
 
 bool SendQueue::takes(const Run& run, uint8_t tos, size_t bytes) noexcept {
@@ -59,10 +78,11 @@ void SendQueue::append(const core::Endpoint& to, uint8_t tos, size_t bytes) noex
   if (Run* const run = find(to); run != nullptr && takes(*run, tos, bytes)) return extend(*run, datagram);
   // Sending here instead could send what is queued but not sealed yet.
   VPN_CHECK(runs_.size() < kMaxRuns && stretches_.size() < kMaxStretches);
-  finder_[hash_of(to.remote) % kFinderSlots] = static_cast<uint16_t>(runs_.size());
+  const auto slot = static_cast<uint16_t>(slot_for(to));
+  finder_[slot] = static_cast<uint16_t>(runs_.size());
   const auto stretch = static_cast<uint16_t>(stretches_.size());
   stretches_.push_back({datagram});
-  runs_.push_back({{to_path(to), tos, {}, bytes}, bytes, stretch, stretch, bytes > 0});
+  runs_.push_back({{to_path(to), tos, {}, bytes}, bytes, stretch, stretch, slot, bytes > 0});
 }
 
 BytesView SendQueue::joined(const Run& run) noexcept {

@@ -39,6 +39,7 @@ class SendQueue {
  private:
   static constexpr size_t kMaxStretches = 1024;
   static constexpr size_t kFinderSlots = 512;
+  static constexpr size_t kFinderTries = 4;
   static constexpr uint16_t kNone = UINT16_MAX;
   static_assert(kMaxRuns <= kMaxStretches && kMaxStretches < kNone);
 
@@ -52,11 +53,16 @@ class SendQueue {
     size_t bytes = 0;
     uint16_t first = 0;  // stretches
     uint16_t last = 0;
+    uint16_t slot = 0;  // of the finder, where this run was entered
     bool is_open = false;
   };
 
+  // What the finder's slot says; null where that is of an earlier batch.
+  [[nodiscard]] Run* at(size_t slot) noexcept;
   // The newest run to the endpoint, where it is still known.
   [[nodiscard]] Run* find(const core::Endpoint& to) noexcept;
+  // Where to enter a new run to the endpoint: in the stead of its last, or where nothing is, or of another's.
+  [[nodiscard]] size_t slot_for(const core::Endpoint& to) noexcept;
   [[nodiscard]] static bool takes(const Run& run, uint8_t tos, size_t bytes) noexcept;
   void extend(Run& run, BytesView datagram) noexcept;
   [[nodiscard]] BytesView joined(const Run& run) noexcept;
@@ -67,8 +73,8 @@ class SendQueue {
   std::vector<Stretch> stretches_;
   std::vector<Run> runs_;
   std::vector<io::SendRun> to_send_;
-  // By an endpoint's hash, the run that was begun last of those that share it. What it says of another
-  // endpoint, or of runs that have been sent, is not believed.
+  // At the slot of an endpoint's hash, or one of the next few, the run to it that was begun last. A slot is
+  // believed only where the run says the same, so nothing is cleared between batches.
   std::array<uint16_t, kFinderSlots> finder_{};
   // Where the stretches of a run are put together: kArenaBytes, of which those never used are never there.
   std::unique_ptr<uint8_t[]> joined_ = std::make_unique_for_overwrite<uint8_t[]>(kArenaBytes);

@@ -136,6 +136,31 @@ TEST(SendQueueEndpoints, InTurnBecomeARunEachAndKeepTheirOrder) {
   }
 }
 
+// Of two bytes of the address, 31 of the last weigh as much as one of the last but one.
+TEST(SendQueueEndpoints, WhoseHashesMeetBecomeARunEachAllTheSame) {
+  CountingCalls calls;
+  UdpPair::Options options;
+  options.calls = &calls;
+  UdpPair sender = *UdpPair::open(options);
+  UdpPair receiver = *UdpPair::open({});
+  SendQueue queue(sender);
+  for (int round = 0; round < 3; ++round) {
+    const unsigned before = calls.messages();
+    for (uint8_t turn = 0; turn < 12; ++turn) {
+      for (uint8_t peer = 0; peer < 4; ++peer) {
+        const auto address = IpAddress::ipv4(127, 0, peer, static_cast<uint8_t>(100 - 31 * peer));
+        std::ranges::fill(queue.reserve(200).first(200), static_cast<uint8_t>(peer * 12 + turn));
+        queue.append({{address, receiver.port(), 0}, std::nullopt, 0}, 0, 200);
+      }
+    }
+    queue.flush();
+    EXPECT_EQ(calls.messages() - before, 4u);
+    std::vector<std::pair<int, size_t>> expected;
+    for (int number = 0; number < 48; ++number) expected.emplace_back(number, 200);
+    EXPECT_EQ(arrived_at(receiver, expected.size()), expected) << "peer after peer";
+  }
+}
+
 // More endpoints than the queue remembers, some of whose hashes meet: never out of order, whatever is a run.
 TEST(SendQueueEndpoints, ByTheHundredKeepTheirOrder) {
   UdpPair sender = *UdpPair::open({});
