@@ -259,7 +259,7 @@ class World {
   }
 
   void step_wall_clock(uint8_t how) {
-    const int64_t days = static_cast<int8_t>(how);
+    const int64_t days = how < 128 ? int64_t{how} : int64_t{how} - 256;
     now_.wall.seconds = std::max<int64_t>(0, now_.wall.seconds + days * 86400);
   }
 
@@ -275,7 +275,7 @@ class World {
         break;
       case 2: {
         core::RekeyLimits limits;
-        limits.after_bytes = (how >> 3) * 1000u;
+        limits.after_bytes = (how >> 3) * uint64_t{1000};
         limits.after_time = std::chrono::seconds(1 + (how >> 3) * 4);
         limits.after_messages = 1u + (how >> 3);
         node.set_rekey_limits(peer, limits);

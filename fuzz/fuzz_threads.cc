@@ -87,7 +87,7 @@ class Mailbox {
     if (how % 6 == 0 && !last_.empty()) waiting_.push_back(last_);
     if (waiting_.empty()) return;
     Bytes& bytes = waiting_[how / 6 % waiting_.size()];
-    if (how % 6 == 1) waiting_.push_back(Bytes(bytes));
+    if (how % 6 == 1) waiting_.emplace_back(bytes);
     if (how % 6 == 2) waiting_.pop_front();
     if (how % 6 == 3) std::reverse(waiting_.begin(), waiting_.end());
     if (how % 6 == 4) bytes[how / 6 % bytes.size()] ^= 4;
@@ -107,7 +107,7 @@ class Mailbox {
 // A packet's length and content follow from its number, so that whoever gets it can tell that it is whole.
 Bytes packet_of(uint32_t label, size_t from) {
   Bytes packet(32 + label * 7 % 90);
-  for (size_t at = 20; at < packet.size(); ++at) packet[at] = static_cast<uint8_t>(label * 31 + at);
+  for (size_t at = 20; at < packet.size(); ++at) packet[at] = static_cast<uint8_t>(label * size_t{31} + at);
   packet[0] = 0x45;
   packet[3] = static_cast<uint8_t>(packet.size());
   packet[12] = packet[16] = 10;
@@ -456,7 +456,7 @@ class MainLoop : public Thread {
         break;
       case 9:
         limits.after_messages = 1u + how;
-        limits.after_bytes = how * 100u;
+        limits.after_bytes = how * uint64_t{100};
         control->set_rekey_limits(peer, limits);
         break;
       case 10:

@@ -223,7 +223,7 @@ class World {
         pass(std::chrono::milliseconds(uint64_t{1} << how % 18));
         break;
       case 10:
-        now_.wall.seconds = std::max<int64_t>(0, now_.wall.seconds + static_cast<int8_t>(how) * 86400);
+        now_.wall.seconds = std::max<int64_t>(0, now_.wall.seconds + static_cast<int8_t>(how) * int64_t{86400});
         break;
       case 11:
         skip_counters(side, how);
@@ -316,7 +316,7 @@ class World {
         std::reverse(queue.begin(), queue.end());
         break;
       case 4:
-        bytes[(how >> 3) * 2u % bytes.size()] ^= static_cast<uint8_t>(1u << where % 8);
+        bytes[(how >> 3) * size_t{2} % bytes.size()] ^= static_cast<uint8_t>(1u << where % 8);
         break;
       case 5:
         bytes.resize(bytes.size() - std::min<size_t>(bytes.size() - 1, 1u + (how >> 3)));
@@ -367,7 +367,7 @@ class World {
         case 2:
         case 3: {
           core::RekeyLimits limits;
-          limits.after_bytes = (how >> 3) * 100u;
+          limits.after_bytes = (how >> 3) * uint64_t{100};
           limits.after_time = std::chrono::seconds(1 + (how >> 3) * 4);
           limits.after_messages = 1u + (how >> 3);
           node.set_rekey_limits(peer, limits);

@@ -9,7 +9,7 @@ namespace vpn::fuzz {
 
 inline Bytes32 key(uint8_t number) {
   Bytes32 bytes;
-  for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<uint8_t>(number * 37 + at);
+  for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<uint8_t>(number * size_t{37} + at);
   return fuzz::clamped(bytes);
 }
 

@@ -75,7 +75,8 @@ int run_shell(std::string command) {
                         const std::string& interface) {
   // Ctrl-C in a terminal reaches the whole group; the commands of going down are still to be run then.
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
-  setenv("INTERFACE", interface.c_str(), 1);  // wg-quick's own variable, which its commands see
+  // wg-quick's own variable, which its commands see. The runner is a process of one thread.
+  setenv("INTERFACE", interface.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   Question question;
   while (recv(channel.get(), &question, sizeof question, 0) == sizeof question) {
     if (question.only_let_go) {
