@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--report", type=lambda text: pathlib.Path(text).absolute(), metavar="DIR",
                      help="keep the folder of every test, and write DIR/index.html, which links them all")
     parser.addoption("--implementation", default="vpn", metavar="KIND",
-                     help="try another WireGuard (wireguard-go, or kernel where there is one) with the cases that need no more of it than to be one")
+                     help="try another WireGuard (wireguard-go, kernel where there is one, or a command line such as 'boringtun -f {interface}') "
+                          "with the cases that need no more of it than to be one")
     parser.addoption("--conformance", type=pathlib.Path, metavar="FILE", help="run those cases alone, and write what became of each, as JSON")
     parser.addoption("--replay", type=int, metavar="SEED", help="make every world and every lab with this seed")
 
@@ -52,7 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
 
     def is_case(item: pytest.Item) -> bool:
-        return item.get_closest_marker("lab") is not None and not {"tunnel", "attacked"}.isdisjoint(getattr(item, "fixturenames", ()))
+        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs
+        # Those of this file: a test file that has a `tunnel` of its own starts our daemon there.
+        shared = (name in fixtures and not fixtures[name][-1].baseid.endswith(".py") for name in ("tunnel", "attacked"))
+        return item.get_closest_marker("lab") is not None and any(shared)
 
     config.hook.pytest_deselected(items=[item for item in items if not is_case(item)])
     items[:] = [item for item in items if is_case(item)]

@@ -41,7 +41,7 @@ def outcome(daemon: Daemon, *words: object) -> tuple[int, str, list[str], list[s
 
 
 def test_wg_gives_the_same_as_with_wireguard_go(both: tuple[Daemon, Daemon], tmp_path: pathlib.Path) -> None:
-    """N1: every verb of `wg` that changes or shows anything, each key set, changed and taken back."""
+    """Every verb of `wg` that changes or shows anything, each key set, changed and taken back."""
     own, peer, other = new_key(), new_key().public, new_key().public
     files = {"key": own.private, "zero": base64.b64encode(bytes(32)).decode(), "psk": new_preshared_key(),
              "whole": f"[Interface]\nPrivateKey = {own.private}\nListenPort = 52999\nFwMark = off\n[Peer]\nPublicKey = {peer}\n"

@@ -115,7 +115,7 @@ def refuse(host: Host, path: pathlib.Path) -> str:
 
 @pytest.mark.parametrize("case", TABLE)
 def test_wrong_file_gets_one_line(pair: Pair, case: str) -> None:
-    """N3: what, where, and the remedy."""
+    """What, where, and the remedy."""
     text, line = TABLE[case]
     path = pair.left.write_config("")
     path.write_bytes(text.format(key=new_key().private, peer=new_key().public).encode("latin-1"))

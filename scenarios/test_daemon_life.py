@@ -263,7 +263,7 @@ def test_silence_and_return_are_told(pair: Pair) -> None:
 
 
 def test_who_is_refused_is_counted_not_listed(pair: Pair) -> None:
-    """N2: initiations from nobody known, and with a wrong key of ours, are one line each, however many come."""
+    """Initiations from nobody known, and with a wrong key of ours, are one line each, however many come."""
     right = pair.right.start_vpn()
     own, wrong = new_key(), new_key()
     right.wg("set", "private-key", pair.right.write_config(own.private), "listen-port", "51821")

@@ -111,7 +111,7 @@ def boot(folder: pathlib.Path) -> dict[str, str]:
 
 @pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed; remedy: sudo ci/install-deps")
 def test_unit_under_a_live_systemd(tmp_path: pathlib.Path) -> None:
-    """W5, N3: start, reload, a bad reload, a kill, stop, with hooks, DNS, SaveConfig and an own user; errors where an operator
+    """W5: start, reload, a bad reload, a kill, stop, with hooks, DNS, SaveConfig and an own user; errors where an operator
     looks for them."""
     said = boot(tmp_path)
     assert said["start"] == "exit 0\n" and said["active"] == "active\n"

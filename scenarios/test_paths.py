@@ -4,6 +4,7 @@ On the lab alone, because what is tried is the kernel's work too: address transl
 test_roaming.py and test_weather.py hold the protocol to the same in virtual time. Not here: a wall clock stepped back a day or
 forward a year (test_time.py, virtual; test_netem_lane.py), for a machine's clock belongs to all that runs on it.
 """
+import base64
 import pathlib
 import socket
 import struct
@@ -66,6 +67,37 @@ def test_a_nat_that_gets_another_address_costs_nothing_once_the_inside_speaks(ma
     assert answers(lab, "one", "10.77.0.1")
     assert any(peer["endpoint"][0].startswith("203.0.113.77:") for peer in lab.host("server").daemon().peers().values() if "endpoint" in peer)
     assert lab.host("server").ping("10.77.0.2", count=2) == 2
+
+
+def introduce(lab: Lab, clients: dict[str, str]) -> None:
+    """Tells each of two clients of the server how the server sees the other: what a rendezvous server would."""
+    seen = {peer["allowed_ip"][0]: (key, peer["endpoint"][0]) for key, peer in lab.host("server").daemon().peers().items()}
+    for client in clients:
+        (address,) = (address for name, address in clients.items() if name != client)
+        key, endpoint = seen[f"{address}/32"]
+        lab.host(client).run("wg", "set", "wg0", "peer", base64.b64encode(bytes.fromhex(key)).decode(), "endpoint", endpoint,
+                             "allowed-ips", f"{address}/32", "persistent-keepalive", "1")
+
+
+@pytest.mark.lab
+@pytest.mark.req("N3")
+@pytest.mark.parametrize("nat, meet", [("full-cone", True), ("restricted", True), ("port-restricted", True), ("symmetric", False)])
+def test_two_hosts_behind_nats_of_their_own_meet(make_lab: Callable[..., Lab], nat: str, meet: bool) -> None:
+    """Each begins at once towards where the server sees the other, which opens its own NAT; a symmetric NAT shows every host another port."""
+    lab = make_lab("double-nat", settings={"nat": nat, "delay": "1ms"})
+    clients = {"alice": "10.77.0.2", "bob": "10.77.0.3"}
+    for client in clients:
+        assert lab.host(client).ping("10.77.0.1", count=2) == 2
+
+    def heard_by_server() -> int:
+        return sum(int(peer["rx_bytes"][0]) for peer in lab.host("server").daemon().peers().values())
+
+    introduce(lab, clients)
+    assert answers(lab, "alice", clients["bob"], attempts=40 if meet else 8) == meet
+    before = heard_by_server()
+    count = 20 if meet else 1
+    assert lab.host("bob").ping(clients["alice"], count=count, interval=0.05, deadline=30 if meet else 1) == (count if meet else 0)
+    assert heard_by_server() - before < 20 * 100, "not by way of the server, of which only keepalives are heard"
 
 
 def forget_mappings(lab: Lab, router: str) -> None:

@@ -152,6 +152,26 @@ def test_nobody_there_gives_up_after_90_s_and_begins_anew_with_the_next_packet()
 
 
 @pytest.mark.slow
+@pytest.mark.req("W3", "M4.2", "S5")
+def test_a_week_of_a_packet_a_minute_through_loss() -> None:
+    """Every packet finds the keys too old to go on with, or nearly so, and one in fifty round trips of the handshake is lost."""
+    week, loss = 7 * 24 * 60, 0.01
+    world = two_nodes(1, weather=Impairment(loss=loss, delay=0.02))
+    packets = []
+    for minute in range(week):
+        packets.append(world.send(*(("alice", "bob") if minute % 2 else ("bob", "alice"))))
+        world.run_for(60)
+    came = deliveries(world, packets)
+    assert set(came) == {0, 1}, "none comes twice"
+    assert came.count(0) < 2 * loss * week, "a lost handshake delays a packet, and loses none"
+    nonces = [seen.datagram[4:16] for seen in world.sent() if seen.message in ("data", "keepalive")]
+    assert len(nonces) >= week and len(set(nonces)) == len(nonces)
+    handshakes = happened(world, "handshake_completed", "alice")
+    assert week / 4 < handshakes <= week, "every two or three minutes, not every packet"
+    assert count(world, "initiation", "alice") + count(world, "initiation", "bob") < 1.2 * handshakes
+
+
+@pytest.mark.slow
 @pytest.mark.req("M4.2", "S2", "S7")
 def test_nonces_are_unique_over_a_million_packets_and_many_rekeyings() -> None:
     """Only handshakes reach the other node; nonces are told by key (the receiver's index) and counter."""

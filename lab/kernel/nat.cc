@@ -69,11 +69,21 @@ class Ruleset {
     return text + "  }\n";
   }
 
+  // What a stranger sends to an inside socket's port is dropped before conntrack notes it as a flow of the
+  // router's own: it would stand in the way when that socket begins to speak to the stranger, and so give it
+  // another port (RFC 4787, REQ-1). The router's own services have ports that are not taken.
   [[nodiscard]] std::string guard() const {
-    return fmt::format(
-        "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
-        "    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n",
-        nat_.outside);
+    std::string text;
+    if (!is_symmetric_) {
+      text = fmt::format(
+          "  chain guard_own {{\n    type filter hook input priority 10; policy accept;\n"
+          "    iifname \"{}\" udp dport @taken ct state new drop\n  }}\n",
+          nat_.outside);
+    }
+    return text + fmt::format(
+                      "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
+                      "    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n",
+                      nat_.outside);
   }
 
   // What gives a packet an outside source, which only the first of a flow passes. Masquerading follows the

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <sstream>
 #include <thread>
 
 #include "lab/kernel/kernel_wireguard.h"
@@ -40,6 +42,12 @@ std::string key_log_name(const std::string& interface) {
   return interface + ".keys";
 }
 
+// Of a command line, at its blanks: where a word holds some, the topology gives the words one by one.
+std::vector<std::string> words_of(const std::string& line) {
+  std::istringstream stream(line);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
 Result<std::vector<std::string>> command_of(const Tunnel& tunnel, const std::string& kind) {
   std::vector<std::string> argv;
   if (kind == "vpn") {
@@ -49,7 +57,7 @@ Result<std::vector<std::string>> command_of(const Tunnel& tunnel, const std::str
   } else if (kind == "wireguard-go") {
     argv = {"wireguard-go", "--foreground", tunnel.interface};
   } else {
-    argv = tunnel.command;
+    argv = kind == "command" ? tunnel.command : words_of(kind);
     for (std::string& word : argv) {
       if (const size_t at = word.find("{interface}"); at != std::string::npos)
         word.replace(at, 11, tunnel.interface);

@@ -88,6 +88,15 @@ def test_up_that_fails_half_way_undoes_itself(lab: LabProgram, tmp_path: Path) -
     assert not lab.state.exists()
 
 
+def test_any_command_line_is_a_kind_of_daemon(lab: LabProgram) -> None:
+    lab("up", "pair", "--set", "loss=0%", "--set", "reorder=0%", "--set", "kind=wireguard-go --foreground {interface}")
+    lab("exec", "left", "--", "ping", "-c", "3", "-i", "0.2", "-w", "20", "10.77.0.2")
+    assert [daemon["kind"] for daemon in lab.status()["daemons"]] == ["wireguard-go --foreground {interface}"] * 2
+    lab("down")
+    assert "no-such-program" in lab.refused("up", "pair", "--set", "kind=no-such-program {interface}")
+    assert not lab.state.exists()
+
+
 # Its daemon never makes a control socket: `lab up` waits ten seconds for that, and then undoes everything.
 NEVER_UP = """
 [[host]]

@@ -144,7 +144,7 @@ struct TunnelMember {
 struct Tunnel {
   std::string name;
   std::string interface;             // "wg0"
-  std::string kind;                  // "vpn", "wireguard-go", "kernel", or "command"
+  std::string kind;                  // "vpn", "wireguard-go", "kernel", "command", or a command line
   std::vector<std::string> command;  // of "command": argv; {interface} stands for the interface's name
   unsigned mtu_bytes = 1420;
   uint16_t keepalive_seconds = 0;

@@ -15,10 +15,12 @@ TunnelMember* find_member(Tunnel& tunnel, const std::string& host) {
   return found == tunnel.members.end() ? nullptr : &*found;
 }
 
-constexpr char kDaemonKinds[] = "use vpn, wireguard-go, kernel, or command with a command";
+constexpr char kDaemonKinds[] =
+    "use vpn, wireguard-go, kernel, a command line with {interface}, or command with a command";
 
+// What has a blank is a command line itself.
 bool is_daemon_kind(const std::string& kind) {
-  return kind == "command" || kind == "vpn" || kind == "wireguard-go" || kind == "kernel";
+  return kind.find(' ') != std::string::npos || kind == "command" || kind == "vpn" || kind == "wireguard-go" || kind == "kernel";
 }
 
 IpPrefix whole(const IpAddress& address) {

@@ -4,6 +4,7 @@
         lab.link("wan").impair("loss=5%")
         lab.host("left").run("ping", "-c", "3", "10.77.0.2")
 """
+import base64
 import itertools
 import json
 import os
@@ -129,8 +130,11 @@ class Daemon:
             time.sleep(0.02)
 
     def ask(self) -> list[tuple[str, str]]:
-        """What the control socket answers to "get=1", line by line, the private key left out."""
+        """What the control socket answers to "get=1", line by line, the private key left out. The kernel's WireGuard, which has no
+        socket, is asked by `wg`, and its answer told in the same words."""
         path = self.host.lab.state_folder / "hosts" / self.host.name / "run" / "wireguard" / f"{self.interface}.sock"
+        if not path.exists():
+            return _in_words_of_the_socket(self.host.run("wg", "show", self.interface, "dump").stdout)
         answer = b""
         try:
             with socket.socket(socket.AF_UNIX) as control:
@@ -194,6 +198,19 @@ class Daemon:
                 if time.monotonic() > deadline:
                     raise LabError(f"the daemon does not answer on the control socket of {self.interface} within 20 s")
                 time.sleep(0.02)
+
+
+def _in_words_of_the_socket(dump: str) -> list[tuple[str, str]]:
+    """Of `wg show INTERFACE dump`: a line of the interface, then one a peer, their fields parted by tabs."""
+    own, *peers = (line.split("\t") for line in dump.splitlines())
+    said = [("listen_port", own[2]), ("fwmark", str(int(own[3], 0) if own[3] != "off" else 0))]
+    for public, _, endpoint, allowed_ips, handshake, received, sent, keepalive in peers:
+        said.append(("public_key", base64.b64decode(public).hex()))
+        said += [("endpoint", endpoint)] if endpoint != "(none)" else []
+        said += [("last_handshake_time_sec", handshake), ("last_handshake_time_nsec", "0"), ("tx_bytes", sent), ("rx_bytes", received),
+                 ("persistent_keepalive_interval", "0" if keepalive == "off" else keepalive)]
+        said += [("allowed_ip", one) for one in allowed_ips.split(",") if one != "(none)"]
+    return said
 
 
 # Makes a socket and hands it out through standard input, which is a socket itself.
