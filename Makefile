@@ -13,7 +13,7 @@ help: ## this list
 build: ## the everyday build, in build/
 	@ci/build dev
 
-lab-up: ## (sudo) install what is missing, build, bring up two hosts with a tunnel, ping through it
+lab-up: ## (sudo) install what is missing, build, bring up two hosts with a tunnel, and prove it
 	@ci/lab-up
 
 lab-down: ## (sudo) take the lab down; nothing is left
