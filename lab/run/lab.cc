@@ -18,6 +18,7 @@
 #include <sstream>
 #include <thread>
 
+#include "lab/kernel/kernel_wireguard.h"
 #include "lab/kernel/namespaces.h"
 #include "lab/run/launch.h"
 #include "lab/run/tunnels.h"
@@ -310,13 +311,25 @@ Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string
   return lab::capture(points, file, comment, keys, limits, ready);
 }
 
+Result<vpn::config::DeviceReport> Lab::kernel_report(const std::string& host,
+                                                     const std::string& interface) const {
+  const auto holder = holder_of(host);
+  if (!holder) return fail(holder.error());
+  const auto network = open_network_namespace(*holder);
+  if (!network) return fail(network.error());
+  const auto scope = NetworkNamespaceScope::enter(*network);
+  if (!scope) return fail(scope.error());
+  return get_kernel_device(interface);
+}
+
 Result<std::string> Lab::status_json() const {
   const auto answer = ask(R"({"do":"status"})");
   if (!answer) return fail(answer.error());
   Json status = Json::parse(*answer);
   for (Json& daemon : status["daemons"]) {
-    if (daemon["kind"] == "kernel") continue;  // it has no control socket; 'lab exec HOST -- wg' shows it
-    const auto report = get_device(control_socket(state_, daemon["host"], daemon["interface"]));
+    const auto report = daemon["kind"] == "kernel"
+                            ? kernel_report(daemon["host"], daemon["interface"])
+                            : get_device(control_socket(state_, daemon["host"], daemon["interface"]));
     if (!report) {
       daemon["error"] = report.error().to_string();
       continue;

@@ -13,6 +13,7 @@
 #include "lab/run/capture.h"
 #include "lab/run/state_directory.h"
 #include "lab/topology/topology.h"
+#include "vpn/config/uapi.h"
 
 namespace lab {
 
@@ -52,6 +53,9 @@ class Lab {
                                          CaptureLimits limits, const std::function<void()>& ready) const;
   // The process that holds a host's namespaces open, as this process numbers it.
   [[nodiscard]] Result<pid_t> holder_of(const std::string& host) const;
+  // What the kernel's WireGuard, which has no control socket, tells of an interface in a host.
+  [[nodiscard]] Result<vpn::config::DeviceReport> kernel_report(const std::string& host,
+                                                                const std::string& interface) const;
   // What stands now, as JSON (lab/README.md describes it); of each daemon also what its control socket says.
   [[nodiscard]] Result<std::string> status_json() const;
 
