@@ -223,7 +223,8 @@ class World {
         pass(std::chrono::milliseconds(uint64_t{1} << how % 18));
         break;
       case 10:
-        now_.wall.seconds = std::max<int64_t>(0, now_.wall.seconds + static_cast<int8_t>(how) * int64_t{86400});
+        now_.wall.seconds =
+            std::max<int64_t>(0, now_.wall.seconds + static_cast<int8_t>(how) * int64_t{86400});
         break;
       case 11:
         skip_counters(side, how);

@@ -20,7 +20,8 @@ constexpr char kDaemonKinds[] =
 
 // What has a blank is a command line itself.
 bool is_daemon_kind(const std::string& kind) {
-  return kind.find(' ') != std::string::npos || kind == "command" || kind == "vpn" || kind == "wireguard-go" || kind == "kernel";
+  return kind.find(' ') != std::string::npos || kind == "command" || kind == "vpn" ||
+         kind == "wireguard-go" || kind == "kernel";
 }
 
 IpPrefix whole(const IpAddress& address) {
