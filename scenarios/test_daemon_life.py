@@ -148,6 +148,23 @@ def test_save_config_keeps_what_was_set(pair: Pair) -> None:
     assert "Endpoint = 192.0.2.2:9" in saved and "Endpoint = localhost:2" in saved and "FwMark = " in saved
 
 
+def test_a_file_named_from_its_own_folder_is_found_again(pair: Pair) -> None:
+    """W4: one in the background leaves that folder, and still reloads its file and saves it there."""
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nSaveConfig = true\nAddress = 10.9.0.1/24\n")
+    astray = pathlib.Path("/") / path.name
+    peer = new_key().public
+    try:
+        pair.left.run("env", "-C", path.parent, VPN, "up", path.name)
+        path.write_text(path.read_text().replace("10.9.0.1/24", "10.9.0.7/24"))
+        pair.left.run(VPN, "reload", path.stem)
+        assert "10.9.0.7/24" in pair.left.ip("address", "show", "dev", path.stem)
+        pair.left.run("wg", "set", path.stem, "peer", peer, "allowed-ips", "10.9.0.2/32")
+        pair.left.run(VPN, "down", path.stem)
+        assert f"PublicKey = {peer}" in path.read_text() and not astray.exists()
+    finally:
+        astray.unlink(missing_ok=True)
+
+
 # ── What it keeps to itself ──
 
 def process_of(path: pathlib.Path) -> int:

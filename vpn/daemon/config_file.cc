@@ -1,9 +1,7 @@
 #include "vpn/daemon/config_file.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 
 #include "vpn/config/ini.h"
@@ -43,7 +41,6 @@ Result<ConfigFile, Error> read_config(const std::string& path) {
 
 Result<void, Error> write_config(const std::string& path, const config::Config& config) {
   const SecretText text(config::to_ini(config));
-  if (access(path.c_str(), F_OK) != 0 && errno == ENOENT) return write_new_file(path, text.view());
   const auto lock = FileLock::take(path);
   if (!lock) return fail(lock.error());
   const auto file = read_text_file(path);
