@@ -102,6 +102,59 @@ def test_up_and_down(pair: Pair, tmp_path: pathlib.Path) -> None:
     assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists()
 
 
+def has_ended(pid: int) -> bool:
+    """Whether it has, though nobody may have asked how."""
+    try:
+        return " Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def host_state(host: Host) -> tuple[list[str], str, str]:
+    return host.interfaces(), host.ip("rule"), host.ip("route", "show", "table", "all")
+
+
+def test_what_a_command_leaves_running_can_be_ended(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """M5.4: the commands, and what they begin, listen to the signals that the daemon keeps to itself."""
+    number = tmp_path / "number"
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nPostUp = sleep 1000 & echo $! > {number}\n"
+                                  f"PreDown = kill $(cat {number})\n")
+    daemon = pair.left.start_vpn_file(path)
+    wait_until(lambda: "serving" in daemon.log, "it serves")
+    pid = int(number.read_text())
+    assert not has_ended(pid)
+    assert daemon.stop() == 0
+    wait_until(lambda: has_ended(pid), "what the command began has ended")
+
+
+@pytest.mark.parametrize("end", ["INT", "TERM", "down"])
+@pytest.mark.parametrize("phase", ["PreUp", "PostUp", "PreDown", "PostDown"])
+def test_a_command_that_hangs_is_ended_by_who_ends_the_tunnel(pair: Pair, phase: str, end: str, tmp_path: pathlib.Path) -> None:
+    """M5.4: when it is asked to end; where it goes down already, when it is asked again. The host is as before."""
+    number = tmp_path / "number"
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.9.0.1/24\n{phase} = echo $$ > {number}; sleep 600\n"
+                                  f"[Peer]\nPublicKey = {new_key().public}\nAllowedIPs = 0.0.0.0/0\n")
+    before = host_state(pair.left)
+    log = tmp_path / "log"
+    process = pair.left.begin(VPN, "daemon", path, log=log)
+
+    def ask() -> None:
+        if end != "down":
+            process.send_signal(getattr(signal, f"SIG{end}"))
+        elif phase in ("PreUp", "PostDown"):  # when there is no control socket yet, or nobody hears it any more
+            process.terminate()
+        else:
+            pair.left.begin(VPN, "down", path.stem)
+
+    if phase.endswith("Down"):
+        wait_until(lambda: "serving" in log.read_text(), "it serves")
+        ask()
+    wait_until(lambda: number.exists() and number.read_text(), "the command runs")
+    ask()
+    assert process.wait(timeout=DEADLINE) == 0
+    assert has_ended(int(number.read_text())) and host_state(pair.left) == before
+
+
 def test_up_tells_the_daemons_error(pair: Pair) -> None:
     """The process that waits for the background prints what went wrong there, and exits 1."""
     path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nPostUp = exit 5\n")

@@ -213,7 +213,7 @@ def name_servers(world: World) -> list[str]:
 
 
 @pytest.mark.req("M5.3")
-@pytest.mark.parametrize("end", ["down", "kill"])
+@pytest.mark.parametrize("end", ["down", "TERM", "kill"])
 @pytest.mark.parametrize("package, servers", [("resolvconf", [NAMES, "192.168.7.1"]), ("openresolv", [NAMES])])
 def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, package: str, servers: list[str], end: str) -> None:
     """Debian's, which knows no exclusive record, and openresolv, which does."""
@@ -227,9 +227,35 @@ def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, pack
         assert name_servers(world) == servers
         world.client.run(VPN, "cleanup", "cli0")
     else:
-        world.client.run(VPN, "down", "cli0")
+        if end == "TERM":
+            process.terminate()
+        else:
+            world.client.run(VPN, "down", "cli0")
         assert process.wait(20) == 0
     assert_unchanged(world, before, end)
+
+
+@pytest.mark.req("M5.3", "W4")
+@pytest.mark.parametrize("method", ["resolvconf", "file"])
+@pytest.mark.parametrize("user", ["", "User = nobody"])
+def test_a_confined_daemon_sets_other_name_servers_and_takes_them_back(world: World, method: str, user: str) -> None:
+    """By a reload, and by a signal, after which nobody else cleans up."""
+    if method == "resolvconf":
+        lay_down(world, "openresolv")
+    before = state_of(world.client)
+    process, serves = start_daemon(world, world.client_config(f"DNS = {NAMES}\n{user}"))
+    assert serves and name_servers(world) == [NAMES]
+    config = pathlib.Path(world.client_config(f"DNS = 203.0.113.54\n{user}"))
+    for one in (config.parent.parent, config.parent, config):
+        one.chmod(0o755)  # for the user to read it
+    world.client.run(VPN, "reload", "cli0")
+    assert name_servers(world) == ["203.0.113.54"]
+    process.terminate()
+    assert process.wait(20) == 0
+    assert state_of(world.client)["resolv.conf"] == before["resolv.conf"]
+    if user:
+        world.client.run(VPN, "cleanup")  # the journal's file, which is empty by now: its folder is root's
+    assert_unchanged(world, before, "SIGTERM")
 
 
 def test_a_resolvconf_that_is_not_in_charge_is_left_alone(world: World) -> None:

@@ -50,7 +50,9 @@ constexpr KeyDoc kDocs[] = {
      "$INTERFACE "
      "is too. Commands of "
      "one key run "
-     "in the order written.",
+     "in the order written. Whoever ends the tunnel while a command of going up runs ends the command too, "
+     "and "
+     "one of going down who asks a second time.",
      "none", "echo bringing %i up"},
     {kInterface, "PostUp", "COMMAND", "A command to run once the interface is up.", "none",
      "nft add rule inet filter forward iifname %i accept"},
