@@ -119,6 +119,22 @@ def test_kill_switch_outlives_crash_and_restart_of_the_daemon(world: World) -> N
     assert world.client.ask("tcp", WEB, 80) == CLIENT
 
 
+def test_a_start_that_fails_leaves_no_kill_switch_that_was_not_there(world: World) -> None:
+    """M5.2: nobody expects a host to be shut by a tunnel that never was; one that stood for an earlier daemon stands on."""
+    before = state_of(world.client)
+    failing = world.client_config("KillSwitch = on\nPostUp = exit 3")
+    assert "exit status 3" in world.client.run(VPN, "up", failing, check=False).stderr
+    assert_unchanged(world, before, "the first start")
+    process, serves = start_daemon(world, world.client_config("KillSwitch = on"))
+    assert serves
+    kill(process)
+    shut = world.client.sh("nft list table inet vpn_cli0")
+    assert "exit status 3" in world.client.run(VPN, "up", world.client_config("KillSwitch = on\nPostUp = exit 3"), check=False).stderr
+    assert world.client.sh("nft list table inet vpn_cli0").splitlines()[0] == shut.splitlines()[0], "it stands on"
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
 def test_what_others_changed_meanwhile_stays_and_is_said(world: World) -> None:
     config = world.client_config(f"Gateway = on\nDNS = {NAMES}")
     process, serves = start_daemon(world, config)

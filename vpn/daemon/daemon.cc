@@ -356,7 +356,7 @@ void Daemon::take_down() {
   resolver_.reset();
   if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
   firewall_monitor_.reset();
-  if (host_) host_->take_down(kill_switch_at_end_);
+  if (host_) host_->take_down(kill_switch_at_end_, serving_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
   link_monitor_.reset();

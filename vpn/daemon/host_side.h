@@ -50,8 +50,9 @@ class HostSide {
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
   void restore_firewall();
-  // Undoes everything; tells of what could not be, or is not ours any more.
-  void take_down(host::KillSwitchAtEnd kill_switch);
+  // Undoes everything; tells of what could not be, or is not ours any more. Where it never `served` a kill
+  // switch stays only if it stood before.
+  void take_down(host::KillSwitchAtEnd kill_switch, bool served);
 
  private:
   void tell_notes();
