@@ -135,6 +135,62 @@ def test_a_start_that_fails_leaves_no_kill_switch_that_was_not_there(world: Worl
     assert_unchanged(world, before, "cleanup")
 
 
+def start_inside(world: World, namespace: str, config: str) -> "subprocess.Popen[str]":
+    """The daemon in a network namespace within the client, which has the same folders."""
+    process = world.client.start("ip", "netns", "exec", namespace, VPN, "daemon", config)
+    control = world.client.path("/run/wireguard/cli0.sock")
+    wait_for(lambda: control.exists() or process.poll() is not None, "the daemon to serve")
+    assert process.poll() is None
+    return process
+
+
+def test_what_is_left_of_a_namespace_that_is_gone_blocks_nobody(world: World) -> None:
+    """As a container that is started again has it: a network of its own, which is new, and folders that are not."""
+    config = world.client_config("KillSwitch = on")
+    for number in range(2):
+        world.client.sh("ip netns add inner; ip -n inner link set lo up")
+        kill(start_inside(world, "inner", config))
+        world.client.sh("rm -f /run/wireguard/cli0.sock; ip netns delete inner")
+    left = world.client.sh("ls /run/vpn").split()
+    assert len(left) == 2
+    said = world.client.run(VPN, "cleanup").stderr
+    assert all(f"/run/vpn/{file}: tells of another network namespace; remedy: " in said for file in left)
+    before = state_of(world.client)
+    process, serves = start_daemon(world, config)
+    assert serves, "an interface of the same name in another namespace"
+    world.client.run(VPN, "down", "cli0")
+    assert process.wait(20) == 0
+    assert_unchanged(world, before, "down")
+
+
+@pytest.mark.parametrize("recover", [cleanup, restart])
+def test_a_journal_of_the_version_before_is_found(world: World, recover: Callable[[World, str], None]) -> None:
+    """Its name said nothing of the namespace."""
+    before = state_of(world.client)
+    config = world.client_config("KillSwitch = on")
+    process, serves = start_daemon(world, config)
+    assert serves
+    kill(process)
+    world.client.sh("mv /run/vpn/cli0@*.journal /run/vpn/cli0.journal")
+    recover(world, config)
+    assert_unchanged(world, before, "recovery")
+
+
+@pytest.mark.parametrize("prepare, says", [
+    ("mkdir -m 777 /run/vpn", "/run/vpn: others than root may write there"),
+    ("ln -s /tmp /run/vpn", "/run/vpn: others than root may write there"),
+    ("mkdir /run/vpn; ln -s /run/elsewhere /run/vpn/JOURNAL", "Too many levels of symbolic links; remedy: remove the symbolic link"),
+])
+def test_a_journal_that_others_might_have_written_is_refused(world: World, prepare: str, says: str) -> None:
+    world.client.run(VPN, "up", world.client_config())
+    journal = world.client.sh("ls /run/vpn").strip()
+    world.client.run(VPN, "down", "cli0")
+    world.client.sh(prepare.replace("JOURNAL", journal))
+    refused = world.client.run(VPN, "up", world.client_config(), check=False)
+    assert refused.returncode == 1 and says in refused.stderr and "remedy: " in refused.stderr
+    assert not world.client.path("/run/elsewhere").exists()
+
+
 def test_what_others_changed_meanwhile_stays_and_is_said(world: World) -> None:
     config = world.client_config(f"Gateway = on\nDNS = {NAMES}")
     process, serves = start_daemon(world, config)

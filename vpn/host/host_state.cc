@@ -342,6 +342,10 @@ bool is_served(const std::string& interface) {
   return Journal::is_locked(interface);
 }
 
+std::vector<std::string> leftovers_elsewhere() {
+  return Journal::files_of_other_namespaces();
+}
+
 std::vector<std::string> interfaces_with_leftovers() {
   std::vector<std::string> names = Journal::interfaces();
   constexpr std::string_view kKept = "resolv.conf.before-";

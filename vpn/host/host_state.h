@@ -98,4 +98,7 @@ struct CleanupReport {
 // The interfaces that have something to clean up, sorted; also those that a daemon serves.
 [[nodiscard]] std::vector<std::string> interfaces_with_leftovers();
 
+// The files that tell of what is to clean up in other network namespaces, where those still are.
+[[nodiscard]] std::vector<std::string> leftovers_elsewhere();
+
 }  // namespace vpn::host
