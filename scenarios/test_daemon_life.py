@@ -516,6 +516,19 @@ def test_reload_whose_port_is_taken_keeps_everything(pair: Pair) -> None:
     assert (tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")) == before
 
 
+def test_a_peer_that_is_this_host_itself_has_no_routes(pair: Pair) -> None:
+    """W1: Linux ignores such a peer, so that wg-quick makes no routes for it; else what it claims would go nowhere."""
+    own = new_key()
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {own.private}\nAddress = 10.9.0.1/24\n"
+                                  f"[Peer]\nPublicKey = {own.public}\nAllowedIPs = 198.51.100.0/24\n")
+    daemon = pair.left.start_vpn_file(path)
+    assert daemon.wg("show", "peers") == "" and "198.51.100.0/24" not in pair.left.ip("route")
+    assert f"a peer has the interface's own key, and is ignored file={path} line=4" in daemon.log
+    path.write_text(path.read_text().replace("198.51.100", "203.0.113"))
+    pair.left.run(VPN, "reload", daemon.interface)
+    assert "203.0.113.0/24" not in pair.left.ip("route")
+
+
 # ── What it survives ──
 
 def test_network_that_goes_and_comes_back(tunnel: Tunnel) -> None:
@@ -568,6 +581,7 @@ GOOD = "[Interface]\nPrivateKey = {key}\n"
     (GOOD + "Colour = red\n", ":3: Colour: unknown key"),
     ("[Interface]\nPrivateKey = abc\n", ":2: PrivateKey: 3 characters where a key has 44"),
     (GOOD + "[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.5/33\n", ":5: AllowedIPs: '10.0.0.5/33': the prefix length of an IPv4"),
+    (GOOD + "Address = 10.0.0.1/0\n", ":3: Address: '10.0.0.1/0' would make every address there is a neighbour"),
     (GOOD + "Address = 10.0.0.1/64\n", ":3: Address: '10.0.0.1/64': the prefix length of an IPv4 address is 0 to 32"),
     (GOOD + "[Peer]\nPublicKey = {peer}\n[Peer]\nPublicKey = {peer}\n", ":5: PublicKey: the peer at line 3 has this key too"),
     (GOOD + "[Peer]\nPublicKey = {peer}\nEndpoint = nowhere.invalid:1\n", ":5: Endpoint: 'nowhere.invalid:1' does not resolve"),

@@ -6,12 +6,23 @@
 
 #include "vpn/config/ini.h"
 #include "vpn/config/text.h"
+#include "vpn/crypto/x25519.h"
 #include "vpn/daemon/text_file.h"
 
 namespace vpn::daemon {
 namespace {
 
 constexpr std::string_view kSuffix = ".conf";
+
+void leave_out_own_key(ConfigFile& file) {
+  const auto& private_key = file.config.interface.private_key;
+  if (!private_key || private_key->is_zero()) return;
+  const PublicKey own = crypto::derive_public_key(private_key->view());
+  std::erase_if(file.config.peers, [&](const config::PeerConfig& peer) {
+    if (peer.public_key == own) file.own_key_line = peer.line;
+    return peer.public_key == own;
+  });
+}
 
 }  // namespace
 
@@ -36,7 +47,9 @@ Result<ConfigFile, Error> read_config(const std::string& path) {
   if (!file) return fail(file.error());
   auto config = config::parse_ini(file->text.view(), path);
   if (!config) return fail(std::move(config.error()));
-  return ConfigFile{std::move(*config), (file->status.st_mode & S_IROTH) != 0};
+  ConfigFile read{std::move(*config), (file->status.st_mode & S_IROTH) != 0, {}};
+  leave_out_own_key(read);
+  return read;
 }
 
 Result<void, Error> write_config(const std::string& path, const config::Config& config) {

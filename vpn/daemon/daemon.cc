@@ -95,6 +95,10 @@ Result<bool, Error> Daemon::load_config() {
     log_.warning("the configuration is readable by others",
                  {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
   }
+  if (const int line = file->own_key_line.number; line != 0) {
+    log_.warning("a peer has the interface's own key, and is ignored",
+                 {{"file", *options_.config_path}, {"line", std::to_string(line)}});
+  }
   config_ = std::move(file->config);
   for (const config::PeerConfig& peer : config_.peers) {
     if (const int line = peer.host_bits_line.number; line != 0) {
