@@ -102,6 +102,59 @@ def test_up_and_down(pair: Pair, tmp_path: pathlib.Path) -> None:
     assert not (CONTROL_FOLDER / f"{path.stem}.sock").exists()
 
 
+def has_ended(pid: int) -> bool:
+    """Whether it has, though nobody may have asked how."""
+    try:
+        return " Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def host_state(host: Host) -> tuple[list[str], str, str]:
+    return host.interfaces(), host.ip("rule"), host.ip("route", "show", "table", "all")
+
+
+def test_what_a_command_leaves_running_can_be_ended(pair: Pair, tmp_path: pathlib.Path) -> None:
+    """M5.4: the commands, and what they begin, listen to the signals that the daemon keeps to itself."""
+    number = tmp_path / "number"
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nPostUp = sleep 1000 & echo $! > {number}\n"
+                                  f"PreDown = kill $(cat {number})\n")
+    daemon = pair.left.start_vpn_file(path)
+    wait_until(lambda: "serving" in daemon.log, "it serves")
+    pid = int(number.read_text())
+    assert not has_ended(pid)
+    assert daemon.stop() == 0
+    wait_until(lambda: has_ended(pid), "what the command began has ended")
+
+
+@pytest.mark.parametrize("end", ["INT", "TERM", "down"])
+@pytest.mark.parametrize("phase", ["PreUp", "PostUp", "PreDown", "PostDown"])
+def test_a_command_that_hangs_is_ended_by_who_ends_the_tunnel(pair: Pair, phase: str, end: str, tmp_path: pathlib.Path) -> None:
+    """M5.4: when it is asked to end; where it goes down already, when it is asked again. The host is as before."""
+    number = tmp_path / "number"
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.9.0.1/24\n{phase} = echo $$ > {number}; sleep 600\n"
+                                  f"[Peer]\nPublicKey = {new_key().public}\nAllowedIPs = 0.0.0.0/0\n")
+    before = host_state(pair.left)
+    log = tmp_path / "log"
+    process = pair.left.begin(VPN, "daemon", path, log=log)
+
+    def ask() -> None:
+        if end != "down":
+            process.send_signal(getattr(signal, f"SIG{end}"))
+        elif phase in ("PreUp", "PostDown"):  # when there is no control socket yet, or nobody hears it any more
+            process.terminate()
+        else:
+            pair.left.begin(VPN, "down", path.stem)
+
+    if phase.endswith("Down"):
+        wait_until(lambda: "serving" in log.read_text(), "it serves")
+        ask()
+    wait_until(lambda: number.exists() and number.read_text(), "the command runs")
+    ask()
+    assert process.wait(timeout=DEADLINE) == 0
+    assert has_ended(int(number.read_text())) and host_state(pair.left) == before
+
+
 def test_up_tells_the_daemons_error(pair: Pair) -> None:
     """The process that waits for the background prints what went wrong there, and exits 1."""
     path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nPostUp = exit 5\n")
@@ -146,6 +199,23 @@ def test_save_config_keeps_what_was_set(pair: Pair) -> None:
     assert daemon.stop() == 0
     saved = path.read_text()
     assert "Endpoint = 192.0.2.2:9" in saved and "Endpoint = localhost:2" in saved and "FwMark = " in saved
+
+
+def test_a_file_named_from_its_own_folder_is_found_again(pair: Pair) -> None:
+    """W4: one in the background leaves that folder, and still reloads its file and saves it there."""
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nSaveConfig = true\nAddress = 10.9.0.1/24\n")
+    astray = pathlib.Path("/") / path.name
+    peer = new_key().public
+    try:
+        pair.left.run("env", "-C", path.parent, VPN, "up", path.name)
+        path.write_text(path.read_text().replace("10.9.0.1/24", "10.9.0.7/24"))
+        pair.left.run(VPN, "reload", path.stem)
+        assert "10.9.0.7/24" in pair.left.ip("address", "show", "dev", path.stem)
+        pair.left.run("wg", "set", path.stem, "peer", peer, "allowed-ips", "10.9.0.2/32")
+        pair.left.run(VPN, "down", path.stem)
+        assert f"PublicKey = {peer}" in path.read_text() and not astray.exists()
+    finally:
+        astray.unlink(missing_ok=True)
 
 
 # ── What it keeps to itself ──
@@ -446,6 +516,19 @@ def test_reload_whose_port_is_taken_keeps_everything(pair: Pair) -> None:
     assert (tunnel.left.wg("showconf"), pair.left.ip("address"), pair.left.ip("route")) == before
 
 
+def test_a_peer_that_is_this_host_itself_has_no_routes(pair: Pair) -> None:
+    """W1: Linux ignores such a peer, so that wg-quick makes no routes for it; else what it claims would go nowhere."""
+    own = new_key()
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {own.private}\nAddress = 10.9.0.1/24\n"
+                                  f"[Peer]\nPublicKey = {own.public}\nAllowedIPs = 198.51.100.0/24\n")
+    daemon = pair.left.start_vpn_file(path)
+    assert daemon.wg("show", "peers") == "" and "198.51.100.0/24" not in pair.left.ip("route")
+    assert f"a peer has the interface's own key, and is ignored file={path} line=4" in daemon.log
+    path.write_text(path.read_text().replace("198.51.100", "203.0.113"))
+    pair.left.run(VPN, "reload", daemon.interface)
+    assert "203.0.113.0/24" not in pair.left.ip("route")
+
+
 # ── What it survives ──
 
 def test_network_that_goes_and_comes_back(tunnel: Tunnel) -> None:
@@ -498,6 +581,7 @@ GOOD = "[Interface]\nPrivateKey = {key}\n"
     (GOOD + "Colour = red\n", ":3: Colour: unknown key"),
     ("[Interface]\nPrivateKey = abc\n", ":2: PrivateKey: 3 characters where a key has 44"),
     (GOOD + "[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.5/33\n", ":5: AllowedIPs: '10.0.0.5/33': the prefix length of an IPv4"),
+    (GOOD + "Address = 10.0.0.1/0\n", ":3: Address: '10.0.0.1/0' would make every address there is a neighbour"),
     (GOOD + "Address = 10.0.0.1/64\n", ":3: Address: '10.0.0.1/64': the prefix length of an IPv4 address is 0 to 32"),
     (GOOD + "[Peer]\nPublicKey = {peer}\n[Peer]\nPublicKey = {peer}\n", ":5: PublicKey: the peer at line 3 has this key too"),
     (GOOD + "[Peer]\nPublicKey = {peer}\nEndpoint = nowhere.invalid:1\n", ":5: Endpoint: 'nowhere.invalid:1' does not resolve"),

@@ -41,6 +41,7 @@ step start; timeout 30 systemctl start vpn@wg0; echo "exit $?"
 step active; systemctl is-active vpn@wg0
 step status; cat /proc/$(main_pid wg0)/status
 step wg; wg show wg0 fwmark
+step raw; cat /proc/net/raw /proc/net/raw6 | grep -c :
 step resolv; cat /etc/resolv.conf
 sed -i s/10.9.0.1/10.9.0.7/ /etc/wireguard/wg0.conf
 step reload; timeout 30 systemctl reload vpn@wg0; echo "exit $?"
@@ -118,6 +119,7 @@ def test_unit_under_a_live_systemd(tmp_path: pathlib.Path) -> None:
     assert "CapEff:\t0000000000001000" in said["status"] and "CapBnd:\t0000000000000000" in said["status"]
     assert "NoNewPrivs:\t1" in said["status"] and "Seccomp:\t2" in said["status"]
     assert said["wg"] == "0xca6c\n"
+    assert said["raw"] == "2\n", "it looks for the path MTU and for dead paths, over IPv4 and IPv6"
     assert "nameserver 9.9.9.9" in said["resolv"]
     assert said["reload"] == "exit 0\n" and "10.9.0.7/24" in said["addresses"]
     assert "exit 1\nactive\n" in said["bad-reload"]

@@ -235,6 +235,15 @@ def test_systemd_resolved_is_told_and_told_again(world: World) -> None:
         f"dns {index} [(2, '{NAMES}')]", f"domains {index} [('corp.example', False), ('.', True)]", f"revert {index}"]
 
 
+@pytest.mark.req("M5.3")
+@pytest.mark.parametrize("interface, allowed", [("FwMark = 77", "0.0.0.0/1, 128.0.0.0/1"), ("Table = off", "0.0.0.0/0"), ("", "10.50.0.0/16")])
+def test_systemd_resolved_asks_the_tunnel_alone_for_all_names(world: World, interface: str, allowed: str) -> None:
+    """As wg-quick has it: also where the tunnel is full by two halves, or by somebody else's routes, or is not full."""
+    start_resolved(world)
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}\n{interface}", allowed=allowed))
+    assert "[('.', True)]" in world.client.sh("grep ^domains /run/resolved.log")
+
+
 @pytest.mark.req("M5.4")
 def test_what_systemd_resolved_refuses_leaves_nothing_behind(world: World) -> None:
     start_resolved(world)

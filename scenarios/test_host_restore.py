@@ -119,6 +119,78 @@ def test_kill_switch_outlives_crash_and_restart_of_the_daemon(world: World) -> N
     assert world.client.ask("tcp", WEB, 80) == CLIENT
 
 
+def test_a_start_that_fails_leaves_no_kill_switch_that_was_not_there(world: World) -> None:
+    """M5.2: nobody expects a host to be shut by a tunnel that never was; one that stood for an earlier daemon stands on."""
+    before = state_of(world.client)
+    failing = world.client_config("KillSwitch = on\nPostUp = exit 3")
+    assert "exit status 3" in world.client.run(VPN, "up", failing, check=False).stderr
+    assert_unchanged(world, before, "the first start")
+    process, serves = start_daemon(world, world.client_config("KillSwitch = on"))
+    assert serves
+    kill(process)
+    shut = world.client.sh("nft list table inet vpn_cli0")
+    assert "exit status 3" in world.client.run(VPN, "up", world.client_config("KillSwitch = on\nPostUp = exit 3"), check=False).stderr
+    assert world.client.sh("nft list table inet vpn_cli0").splitlines()[0] == shut.splitlines()[0], "it stands on"
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
+def start_inside(world: World, namespace: str, config: str) -> "subprocess.Popen[str]":
+    """The daemon in a network namespace within the client, which has the same folders."""
+    process = world.client.start("ip", "netns", "exec", namespace, VPN, "daemon", config)
+    control = world.client.path("/run/wireguard/cli0.sock")
+    wait_for(lambda: control.exists() or process.poll() is not None, "the daemon to serve")
+    assert process.poll() is None
+    return process
+
+
+def test_what_is_left_of_a_namespace_that_is_gone_blocks_nobody(world: World) -> None:
+    """As a container that is started again has it: a network of its own, which is new, and folders that are not."""
+    config = world.client_config("KillSwitch = on")
+    for number in range(2):
+        world.client.sh("ip netns add inner; ip -n inner link set lo up")
+        kill(start_inside(world, "inner", config))
+        world.client.sh("rm -f /run/wireguard/cli0.sock; ip netns delete inner")
+    left = world.client.sh("ls /run/vpn").split()
+    assert len(left) == 2
+    said = world.client.run(VPN, "cleanup").stderr
+    assert all(f"/run/vpn/{file}: tells of another network namespace; remedy: " in said for file in left)
+    before = state_of(world.client)
+    process, serves = start_daemon(world, config)
+    assert serves, "an interface of the same name in another namespace"
+    world.client.run(VPN, "down", "cli0")
+    assert process.wait(20) == 0
+    assert_unchanged(world, before, "down")
+
+
+@pytest.mark.parametrize("recover", [cleanup, restart])
+def test_a_journal_of_the_version_before_is_found(world: World, recover: Callable[[World, str], None]) -> None:
+    """Its name said nothing of the namespace."""
+    before = state_of(world.client)
+    config = world.client_config("KillSwitch = on")
+    process, serves = start_daemon(world, config)
+    assert serves
+    kill(process)
+    world.client.sh("mv /run/vpn/cli0@*.journal /run/vpn/cli0.journal")
+    recover(world, config)
+    assert_unchanged(world, before, "recovery")
+
+
+@pytest.mark.parametrize("prepare, says", [
+    ("mkdir -m 777 /run/vpn", "/run/vpn: others than root may write there"),
+    ("ln -s /tmp /run/vpn", "/run/vpn: others than root may write there"),
+    ("mkdir /run/vpn; ln -s /run/elsewhere /run/vpn/JOURNAL", "Too many levels of symbolic links; remedy: remove the symbolic link"),
+])
+def test_a_journal_that_others_might_have_written_is_refused(world: World, prepare: str, says: str) -> None:
+    world.client.run(VPN, "up", world.client_config())
+    journal = world.client.sh("ls /run/vpn").strip()
+    world.client.run(VPN, "down", "cli0")
+    world.client.sh(prepare.replace("JOURNAL", journal))
+    refused = world.client.run(VPN, "up", world.client_config(), check=False)
+    assert refused.returncode == 1 and says in refused.stderr and "remedy: " in refused.stderr
+    assert not world.client.path("/run/elsewhere").exists()
+
+
 def test_what_others_changed_meanwhile_stays_and_is_said(world: World) -> None:
     config = world.client_config(f"Gateway = on\nDNS = {NAMES}")
     process, serves = start_daemon(world, config)
@@ -213,7 +285,7 @@ def name_servers(world: World) -> list[str]:
 
 
 @pytest.mark.req("M5.3")
-@pytest.mark.parametrize("end", ["down", "kill"])
+@pytest.mark.parametrize("end", ["down", "TERM", "kill"])
 @pytest.mark.parametrize("package, servers", [("resolvconf", [NAMES, "192.168.7.1"]), ("openresolv", [NAMES])])
 def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, package: str, servers: list[str], end: str) -> None:
     """Debian's, which knows no exclusive record, and openresolv, which does."""
@@ -227,9 +299,35 @@ def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, pack
         assert name_servers(world) == servers
         world.client.run(VPN, "cleanup", "cli0")
     else:
-        world.client.run(VPN, "down", "cli0")
+        if end == "TERM":
+            process.terminate()
+        else:
+            world.client.run(VPN, "down", "cli0")
         assert process.wait(20) == 0
     assert_unchanged(world, before, end)
+
+
+@pytest.mark.req("M5.3", "W4")
+@pytest.mark.parametrize("method", ["resolvconf", "file"])
+@pytest.mark.parametrize("user", ["", "User = nobody"])
+def test_a_confined_daemon_sets_other_name_servers_and_takes_them_back(world: World, method: str, user: str) -> None:
+    """By a reload, and by a signal, after which nobody else cleans up."""
+    if method == "resolvconf":
+        lay_down(world, "openresolv")
+    before = state_of(world.client)
+    process, serves = start_daemon(world, world.client_config(f"DNS = {NAMES}\n{user}"))
+    assert serves and name_servers(world) == [NAMES]
+    config = pathlib.Path(world.client_config(f"DNS = 203.0.113.54\n{user}"))
+    for one in (config.parent.parent, config.parent, config):
+        one.chmod(0o755)  # for the user to read it
+    world.client.run(VPN, "reload", "cli0")
+    assert name_servers(world) == ["203.0.113.54"]
+    process.terminate()
+    assert process.wait(20) == 0
+    assert state_of(world.client)["resolv.conf"] == before["resolv.conf"]
+    if user:
+        world.client.run(VPN, "cleanup")  # the journal's file, which is empty by now: its folder is root's
+    assert_unchanged(world, before, "SIGTERM")
 
 
 def test_a_resolvconf_that_is_not_in_charge_is_left_alone(world: World) -> None:

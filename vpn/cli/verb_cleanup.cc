@@ -25,6 +25,10 @@ int clean_all(Io& io) {
     if (host::is_served(interface)) continue;
     worst = std::max(worst, clean_one(interface, io));
   }
+  for (const std::string& file : host::leftovers_elsewhere()) {
+    io.err << "vpn: " << file << ": tells of another network namespace; remedy: run this in that namespace, "
+           << "or remove the file if that is gone\n";
+  }
   return worst;
 }
 

@@ -31,7 +31,8 @@ Result<DaemonOptions, Error> to_options(const Arguments& arguments) {
   options.background = arguments.background;
   options.interface = arguments.interface;
   if (!arguments.file.empty()) {
-    options.config_path = daemon::config_path(arguments.file);
+    // One in the background leaves the folder that it was started in.
+    options.config_path = std::filesystem::absolute(daemon::config_path(arguments.file));
     auto interface = daemon::interface_of(*options.config_path);
     if (!interface) return fail(std::move(interface.error()));
     options.interface = *interface;

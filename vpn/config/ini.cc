@@ -83,6 +83,10 @@ Accepted read_addresses(std::string_view value, std::vector<IpPrefix>& out) {
   for (const std::string_view item : split_list(value)) {
     IpPrefix prefix;
     if (auto refusal = read_prefix(item, prefix)) return refusal;
+    if (prefix.length == 0) {
+      return refuse(quoted(item) + " would make every address there is a neighbour",
+                    "give the length of the tunnel's own network, as in 10.0.0.1/24 or fd00::1/64");
+    }
     if (std::find(out.begin(), out.end(), prefix) != out.end())
       return refuse(quoted(item) + " is given twice", "keep one of them");
     out.push_back(prefix);

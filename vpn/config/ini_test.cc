@@ -165,6 +165,8 @@ TEST_P(IniRefuses, WithPlaceAndRemedy) {
 INSTANTIATE_TEST_SUITE_P(
     BadInput, IniRefuses,
     testing::Values(
+        BadInput{"[Interface]\nAddress = 10.0.0.1/24, fd00::1/0", "wg0.conf:2: Address: 'fd00::1/0' ",
+                 "every address"},
         BadInput{"[Interface]\nPrivatKey = x", "wg0.conf:2: PrivatKey: ", "unknown key"},
         BadInput{"[Interface]\nPrivateKey = abc",
                  "wg0.conf:2: PrivateKey: ", "3 characters where a key has 44"},

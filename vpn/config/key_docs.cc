@@ -37,7 +37,8 @@ constexpr KeyDoc kDocs[] = {
      "what is longer is lost and counted as send_too_large.",
      "the MTU of the route to the endpoints, less 60 over IPv4 and 80 over IPv6", "1420"},
     {kInterface, "DNS", "ADDRESS|DOMAIN, …",
-     "The name servers to use while the tunnel is up; what is no address is a search domain.",
+     "The name servers to use while the tunnel is up, for all names, whatever AllowedIPs are; what is no "
+     "address is a search domain.",
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
     {kInterface, "Table", "auto|off|main|NUMBER",
      "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
@@ -49,7 +50,9 @@ constexpr KeyDoc kDocs[] = {
      "$INTERFACE "
      "is too. Commands of "
      "one key run "
-     "in the order written.",
+     "in the order written. Whoever ends the tunnel while a command of going up runs ends the command too, "
+     "and "
+     "one of going down who asks a second time.",
      "none", "echo bringing %i up"},
     {kInterface, "PostUp", "COMMAND", "A command to run once the interface is up.", "none",
      "nft add rule inet filter forward iifname %i accept"},

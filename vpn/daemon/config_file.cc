@@ -1,19 +1,28 @@
 #include "vpn/daemon/config_file.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 
 #include "vpn/config/ini.h"
 #include "vpn/config/text.h"
+#include "vpn/crypto/x25519.h"
 #include "vpn/daemon/text_file.h"
 
 namespace vpn::daemon {
 namespace {
 
 constexpr std::string_view kSuffix = ".conf";
+
+void leave_out_own_key(ConfigFile& file) {
+  const auto& private_key = file.config.interface.private_key;
+  if (!private_key || private_key->is_zero()) return;
+  const PublicKey own = crypto::derive_public_key(private_key->view());
+  std::erase_if(file.config.peers, [&](const config::PeerConfig& peer) {
+    if (peer.public_key == own) file.own_key_line = peer.line;
+    return peer.public_key == own;
+  });
+}
 
 }  // namespace
 
@@ -38,12 +47,13 @@ Result<ConfigFile, Error> read_config(const std::string& path) {
   if (!file) return fail(file.error());
   auto config = config::parse_ini(file->text.view(), path);
   if (!config) return fail(std::move(config.error()));
-  return ConfigFile{std::move(*config), (file->status.st_mode & S_IROTH) != 0};
+  ConfigFile read{std::move(*config), (file->status.st_mode & S_IROTH) != 0, {}};
+  leave_out_own_key(read);
+  return read;
 }
 
 Result<void, Error> write_config(const std::string& path, const config::Config& config) {
   const SecretText text(config::to_ini(config));
-  if (access(path.c_str(), F_OK) != 0 && errno == ENOENT) return write_new_file(path, text.view());
   const auto lock = FileLock::take(path);
   if (!lock) return fail(lock.error());
   const auto file = read_text_file(path);

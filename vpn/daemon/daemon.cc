@@ -52,6 +52,8 @@ Daemon::~Daemon() {
 }
 
 Result<bool, Error> Daemon::start() {
+  if (options_.config_path)
+    dns_ = std::make_unique<host::DnsProcess>(options_.interface, options_.background);
   if (auto loaded = load_config(); !loaded) return loaded;
   hooks_ = std::make_unique<HookRunner>(config_.interface.hooks, options_.interface);
   auto loop = io::EventLoop::create();
@@ -62,12 +64,12 @@ Result<bool, Error> Daemon::start() {
   if (!signals) return signals;
   if (auto prepared = prepare_host(); !prepared) return prepared;
   if (ending_) return false;
-  if (auto ran = hooks_->run(HookPhase::kPreUp); !ran) return ran;
+  if (auto ran = run_hooks_of_start(HookPhase::kPreUp); !ran || !*ran) return ran;
   if (auto made = make_device(); !made) return made;
   if (auto set = set_up_host(); !set) return set;
   if (auto listening = listen(); !listening) return listening;
   if (auto confined = confine(); !confined) return confined;
-  if (auto ran = run_hooks(HookPhase::kPostUp); !ran) return ran;
+  if (auto ran = run_hooks_of_start(HookPhase::kPostUp); !ran || !*ran) return ran;
   serving_ = true;
   if (options_.config_path && !device_->report().private_key) {
     log_.warning("there is no private key yet, so that nothing passes",
@@ -92,6 +94,10 @@ Result<bool, Error> Daemon::load_config() {
   if (file->readable_by_others) {
     log_.warning("the configuration is readable by others",
                  {{"file", *options_.config_path}, {"remedy", "chmod o-r"}});
+  }
+  if (const int line = file->own_key_line.number; line != 0) {
+    log_.warning("a peer has the interface's own key, and is ignored",
+                 {{"file", *options_.config_path}, {"line", std::to_string(line)}});
   }
   config_ = std::move(file->config);
   for (const config::PeerConfig& peer : config_.peers) {
@@ -273,6 +279,7 @@ Result<bool, Error> Daemon::confine() {
     log_.give_to(user_->user, user_->group);
   }
   if (auto dropped = drop_privileges(user_ ? &*user_ : nullptr); !dropped) return dropped;
+  if (host_) host_->set_dns_by(*dns_);
   // Threads are to have no more privileges than this one, and the filter, put on all, lets none be made.
   device_->start_workers();
   resolver_ = std::make_unique<BackgroundResolver>();
@@ -294,9 +301,18 @@ Result<bool, Error> Daemon::run_hooks(HookPhase phase) {
     loop_->stop();
   });
   after_round();
-  while (!outcome) loop_->run([this] { after_round(); });  // a signal stops the loop, not the command
+  runs_hooks_ = true;
+  while (!outcome)
+    loop_->run([this] { after_round(); });  // a signal stops the loop before the command has ended
+  runs_hooks_ = false;
   loop_->unwatch(hooks_->fd());
   return std::move(*outcome);
+}
+
+Result<bool, Error> Daemon::run_hooks_of_start(HookPhase phase) {
+  auto ran = run_hooks(phase);
+  if (!ran && ending_) return false;
+  return ran;
 }
 
 void Daemon::after_round() {
@@ -325,6 +341,14 @@ void Daemon::stop(std::string_view why) {
   loop_->stop();
 }
 
+void Daemon::stop_on_request(std::string_view why) {
+  if (runs_hooks_) {
+    log_.warning("the command that runs is ended", {{"reason", std::string(why)}});
+    hooks_->end_command();
+  }
+  stop(why);
+}
+
 void Daemon::take_down() {
   if (serving_ && !interface_gone_) {
     if (auto ran = run_hooks(HookPhase::kPreDown); !ran) {
@@ -336,7 +360,7 @@ void Daemon::take_down() {
   resolver_.reset();
   if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
   firewall_monitor_.reset();
-  if (host_) host_->take_down(kill_switch_at_end_);
+  if (host_) host_->take_down(kill_switch_at_end_, serving_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
   link_monitor_.reset();
@@ -355,7 +379,7 @@ void Daemon::take_down() {
 void Daemon::on_signal(int signal) {
   if (signal == SIGPIPE) return;
   if (signal == SIGINT) kill_switch_at_end_ = host::KillSwitchAtEnd::kLift;  // somebody at the terminal
-  if (signal != SIGHUP) return stop(signal == SIGINT ? "SIGINT" : "SIGTERM");
+  if (signal != SIGHUP) return stop_on_request(signal == SIGINT ? "SIGINT" : "SIGTERM");
   reload_by_itself();
 }
 
@@ -376,7 +400,7 @@ std::string Daemon::answer(std::string_view operation, std::string_view lines) {
   if (operation == "reload") return answer_reload();
   if (operation == "stop") {
     kill_switch_at_end_ = host::KillSwitchAtEnd::kLift;
-    stop("asked to over the control socket");
+    stop_on_request("asked to over the control socket");
     return errno_line(0);
   }
   return errno_line(EPROTO);

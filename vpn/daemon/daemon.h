@@ -43,8 +43,8 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Brings everything up; after an error everything that was made is gone again. False: a signal ended it
-  // before anything was made.
+  // Brings everything up; after an error everything that was made is gone again. False: whoever asked it to
+  // end did so before it served, and its destructor undoes what was made.
   [[nodiscard]] Result<bool, Error> start();
   // Serves until a signal, a `stop` request, or the removal of the interface or of the socket file; then
   // takes everything down.
@@ -63,8 +63,11 @@ class Daemon {
   void watch_firewall();
   [[nodiscard]] Result<bool, Error> listen();
   [[nodiscard]] Result<bool, Error> confine();
-  // Serves meanwhile: the commands may ask for the interface by `wg` and use the tunnel.
+  // Serves meanwhile: the commands may ask for the interface by `wg` and use the tunnel. Whoever asks for the
+  // end of the tunnel ends the command.
   [[nodiscard]] Result<bool, Error> run_hooks(HookPhase phase);
+  // The same of a phase of going up. False: it was ended, and so is the tunnel to be.
+  [[nodiscard]] Result<bool, Error> run_hooks_of_start(HookPhase phase);
   void take_down();
 
   void on_signal(int signal);
@@ -90,6 +93,8 @@ class Daemon {
   void take_resolved();
   void save_config();
   void stop(std::string_view why);
+  // Because somebody asked for it; again, where a command of going down takes too long.
+  void stop_on_request(std::string_view why);
 
   DaemonOptions options_;
   Log log_;
@@ -101,6 +106,7 @@ class Daemon {
   // Names that a reload waits for, and what has come of them.
   std::map<config::EndpointName, std::optional<Addresses>> new_names_;
   bool reloads_when_resolved_ = false;
+  std::unique_ptr<host::DnsProcess> dns_;  // none when it starts bare
   std::unique_ptr<HookRunner> hooks_;
   std::optional<UserIds> user_;
   std::unique_ptr<StateFile> state_;
@@ -113,6 +119,7 @@ class Daemon {
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
   bool ending_ = false;
+  bool runs_hooks_ = false;
   bool interface_gone_ = false;
   // Only who asks for the end of the tunnel lifts it, not who restarts the daemon.
   host::KillSwitchAtEnd kill_switch_at_end_ = host::KillSwitchAtEnd::kLeave;

@@ -1,14 +1,17 @@
 #include "vpn/daemon/hook_runner.h"
 
-#include <fcntl.h>
-#include <spawn.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "vpn/io/system.h"
@@ -16,10 +19,10 @@
 namespace vpn::daemon {
 namespace {
 
-// What the other process is asked.
+// What the other process is asked. Only what it is to run is answered.
 struct Question {
+  enum class Kind : uint8_t { kRun, kLetGoOfTerminal, kEndCommand } kind{};
   HookPhase phase{};
-  bool only_let_go = false;  // of the terminal; there is no answer to this
 };
 // What it answers: which command failed (-1: none did), and how.
 struct Answer {
@@ -49,20 +52,54 @@ std::string with_interface(std::string command, const std::string& interface) {
   return command;
 }
 
-int run_shell(std::string command) {
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;  // the daemon blocks signals that the command may want
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+// The shell and all that it waits for. What a command has left in the background on purpose is nobody's child
+// any more.
+void signal_all(pid_t shell, int signal) {
+  std::vector<pid_t> all{shell};
+  for (size_t index = 0; index < all.size(); ++index) {
+    std::error_code ignored;
+    const auto tasks = "/proc/" + std::to_string(all[index]) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks, ignored)) {
+      std::ifstream children(task.path() / "children");
+      for (pid_t child = 0; children >> child;) all.push_back(child);
+    }
+  }
+  for (const pid_t process : all) kill(process, signal);
+}
+
+// Returns when the shell has ended, by itself or because we are asked to end it: then with SIGTERM, and where
+// that does not help with SIGKILL.
+void wait_for(pid_t shell, const io::UniqueFd& channel) {
+  constexpr int kPatienceMs = 2000;
+  // Before Linux 5.3 there is none: a command takes as long as it takes.
+  const io::UniqueFd ended(static_cast<int>(syscall(SYS_pidfd_open, shell, 0)));
+  if (!ended.is_open()) return;
+  std::array<pollfd, 2> both{pollfd{ended.get(), POLLIN, 0}, pollfd{channel.get(), POLLIN, 0}};
+  int patience = -1;
+  while (true) {
+    const int ready = poll(both.data(), both.size(), patience);
+    if (both[0].revents != 0) return;
+    if (ready == 0) signal_all(shell, SIGKILL);
+    if (ready <= 0 || both[1].revents == 0) continue;
+    Question question;
+    if (recv(channel.get(), &question, sizeof question, 0) != sizeof question) {
+      both[1].fd = -1;  // the daemon is gone; what it began ends by itself
+    } else if (question.kind == Question::Kind::kEndCommand) {
+      signal_all(shell, SIGTERM);
+      patience = kPatienceMs;
+    }
+  }
+}
+
+int run_shell(std::string command, const io::UniqueFd& channel) {
+  const io::SpawnAttributes attributes;
   std::string shell = "bash";
   std::string option = "-c";
   char* const arguments[] = {shell.data(), option.data(), command.data(), nullptr};
   pid_t child = 0;
-  const int spawned = posix_spawnp(&child, shell.c_str(), nullptr, &attributes, arguments, environ);
-  posix_spawnattr_destroy(&attributes);
+  const int spawned = posix_spawnp(&child, shell.c_str(), nullptr, attributes.get(), arguments, environ);
   if (spawned != 0) return -spawned;
+  wait_for(child, channel);
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) return -errno;
@@ -71,66 +108,43 @@ int run_shell(std::string command) {
 }
 
 // The other process: until the daemon is gone.
-[[noreturn]] void serve(const io::UniqueFd& channel, const config::Hooks& hooks,
-                        const std::string& interface) {
-  // Ctrl-C in a terminal reaches the whole group; the commands of going down are still to be run then.
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
+void serve(const io::UniqueFd& channel, const config::Hooks& hooks, const std::string& interface) {
   // wg-quick's own variable, which its commands see. The runner is a process of one thread.
   setenv("INTERFACE", interface.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
   Question question;
   while (recv(channel.get(), &question, sizeof question, 0) == sizeof question) {
-    if (question.only_let_go) {
-      const io::UniqueFd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
-      for (const int standard : {0, 1, 2}) dup2(nothing.get(), standard);
-      continue;
-    }
+    if (question.kind == Question::Kind::kLetGoOfTerminal) io::close_standard_files();
+    if (question.kind != Question::Kind::kRun) continue;  // a command that is to end has ended by itself
     Answer answer;
     const std::vector<std::string>& commands = commands_of(hooks, question.phase);
     for (size_t index = 0; index < commands.size() && answer.failed_index < 0; ++index) {
-      answer.status = run_shell(with_interface(commands[index], interface));
+      answer.status = run_shell(with_interface(commands[index], interface), channel);
       if (answer.status != 0) answer.failed_index = static_cast<int>(index);
     }
     if (send(channel.get(), &answer, sizeof answer, MSG_NOSIGNAL) < 0) break;
   }
-  _exit(0);
 }
 
 }  // namespace
 
 HookRunner::HookRunner(const config::Hooks& hooks, std::string interface)
     : hooks_(hooks), interface_(std::move(interface)) {
-  int ends[2];
-  if (hooks == config::Hooks{} || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
-  channel_ = io::UniqueFd(ends[0]);
-  io::UniqueFd other(ends[1]);
-  process_ = fork();
-  if (process_ != 0) return;
-  channel_.reset();
-  serve(other, hooks_, interface_);
-}
-
-HookRunner::~HookRunner() {
-  channel_.reset();
-  if (process_ > 0) waitpid(process_, nullptr, 0);
-}
-
-Result<bool, Error> HookRunner::run(HookPhase phase) {
-  if (!begin(phase)) return true;
-  return finish(phase);
+  if (hooks != config::Hooks{})
+    process_.emplace([this](const io::UniqueFd& channel) { serve(channel, hooks_, interface_); });
 }
 
 bool HookRunner::begin(HookPhase phase) {
   if (commands_of(hooks_, phase).empty()) return false;
-  const Question question{phase, false};
+  const Question question{Question::Kind::kRun, phase};
   // Where the other process is gone the answer says so.
-  [[maybe_unused]] const ssize_t put = send(channel_.get(), &question, sizeof question, MSG_NOSIGNAL);
+  [[maybe_unused]] const ssize_t put = send(fd(), &question, sizeof question, MSG_NOSIGNAL);
   return true;
 }
 
 Result<bool, Error> HookRunner::finish(HookPhase phase) {
   const std::vector<std::string>& commands = commands_of(hooks_, phase);
   Answer answer;
-  const bool answered = process_ > 0 && recv(channel_.get(), &answer, sizeof answer, 0) == sizeof answer;
+  const bool answered = process_ && recv(fd(), &answer, sizeof answer, 0) == sizeof answer;
   if (!answered)
     return fail(Error{interface_, 0, "", "the process that runs its commands is gone", "start it again"});
   if (answer.failed_index < 0) return true;
@@ -141,9 +155,14 @@ Result<bool, Error> HookRunner::finish(HookPhase phase) {
                     "mend the command, or take it out"});
 }
 
+void HookRunner::end_command() noexcept {
+  const Question question{Question::Kind::kEndCommand, HookPhase{}};
+  send(fd(), &question, sizeof question, MSG_NOSIGNAL);
+}
+
 void HookRunner::let_go_of_terminal() noexcept {
-  const Question question{HookPhase{}, true};
-  if (process_ > 0) send(channel_.get(), &question, sizeof question, MSG_NOSIGNAL);
+  const Question question{Question::Kind::kLetGoOfTerminal, HookPhase{}};
+  send(fd(), &question, sizeof question, MSG_NOSIGNAL);
 }
 
 }  // namespace vpn::daemon

@@ -5,14 +5,13 @@
 // was made with.
 #pragma once
 
-#include <sys/types.h>
-
+#include <optional>
 #include <string>
 
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
 #include "vpn/config/config.h"
-#include "vpn/io/unique_fd.h"
+#include "vpn/io/process.h"
 
 namespace vpn::daemon {
 
@@ -23,26 +22,23 @@ class HookRunner {
   // To be made before there are threads, and before the TUN device: the other process must not hold it open.
   // Makes no process where there are no commands.
   HookRunner(const config::Hooks& hooks, std::string interface);
-  ~HookRunner();  // the other process ends
-  HookRunner(const HookRunner&) = delete;
-  HookRunner& operator=(const HookRunner&) = delete;
 
-  // Runs each command of the phase with bash, as wg-quick does, `%i` replaced by the interface's name, and
-  // waits for each. The first that fails is the error, and the rest are not run.
-  [[nodiscard]] Result<bool, Error> run(HookPhase phase);
-  // The same without waiting: once fd() is readable finish() says how it went. False: there is nothing to
-  // run.
+  // Has each command of the phase run with bash, as wg-quick does, one after the other, `%i` replaced by the
+  // interface's name. False: there is nothing to run. Else finish() says how it went, once fd() is readable;
+  // sooner it waits.
   [[nodiscard]] bool begin(HookPhase phase);
-  [[nodiscard]] int fd() const noexcept { return channel_.get(); }
+  [[nodiscard]] int fd() const noexcept { return process_ ? process_->channel().get() : -1; }
+  // The first command that fails is the error, and the rest are not run.
   [[nodiscard]] Result<bool, Error> finish(HookPhase phase);
+  // Ends the command that runs, which is a failure of it, with all that it waits for.
+  void end_command() noexcept;
   // The commands still to come are run without the terminal that the daemon was started from.
   void let_go_of_terminal() noexcept;
 
  private:
   config::Hooks hooks_;
   std::string interface_;
-  io::UniqueFd channel_;
-  pid_t process_ = -1;
+  std::optional<io::Companion> process_;
 };
 
 }  // namespace vpn::daemon

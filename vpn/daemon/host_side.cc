@@ -182,8 +182,9 @@ void HostSide::restore_firewall() {
   }
 }
 
-void HostSide::take_down(host::KillSwitchAtEnd kill_switch) {
+void HostSide::take_down(host::KillSwitchAtEnd kill_switch, bool served) {
   if (!state_) return;
+  if (!served && !found_kill_switch_) kill_switch = host::KillSwitchAtEnd::kLift;
   if (!is_up_ && found_kill_switch_) kill_switch = host::KillSwitchAtEnd::kLeave;
   for (const Error& error : state_->undo_all(kill_switch)) {
     log_.warning("not undone",

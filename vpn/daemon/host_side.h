@@ -40,6 +40,9 @@ class HostSide {
   // Makes everything: the firewall first, routes and name servers last.
   [[nodiscard]] Result<bool, Error> bring_up(const config::Config& config, unsigned interface, uint16_t port,
                                              const config::ResolvedEndpoints& resolved);
+  // What is asked of the host from now on comes from a confined process; that one, which must outlive this,
+  // sets the name servers.
+  void set_dns_by(const host::DnsProcess& process) noexcept { state_->set_dns_by(process); }
   [[nodiscard]] Result<bool, Error> change_to(const config::Config& config);
   // The kill switch lets encrypted packets out to these, from now on.
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
@@ -47,8 +50,9 @@ class HostSide {
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
   void restore_firewall();
-  // Undoes everything; tells of what could not be, or is not ours any more.
-  void take_down(host::KillSwitchAtEnd kill_switch);
+  // Undoes everything; tells of what could not be, or is not ours any more. Where it never `served` a kill
+  // switch stays only if it stood before.
+  void take_down(host::KillSwitchAtEnd kill_switch, bool served);
 
  private:
   void tell_notes();

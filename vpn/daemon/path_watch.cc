@@ -1,5 +1,7 @@
 #include "vpn/daemon/path_watch.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -82,7 +84,9 @@ PathWatch::PathWatch(io::EventLoop& loop, const std::string& interface, Log& log
   for (auto& [family, socket] : {std::pair(IpFamily::kIpv4, &ipv4_), std::pair(IpFamily::kIpv6, &ipv6_)}) {
     auto opened = host::EchoSocket::open(family, interface);
     if (!opened) {
-      log_.debug("path MTU is not looked for", {{"error", opened.error().to_string()}});
+      const bool has_none = family == IpFamily::kIpv6 && access("/proc/sys/net/ipv6", F_OK) != 0;
+      log_.write(has_none ? LogLevel::kDebug : LogLevel::kWarning,
+                 "neither the path MTU nor dead paths are looked for", {{"error", opened.error().to_string()}});
       continue;
     }
     *socket = std::move(*opened);

@@ -20,6 +20,13 @@ std::string_view dns_method_name(DnsMethod method) noexcept {
   return "";
 }
 
+DnsMethod dns_method_of(std::string_view name) noexcept {
+  for (const DnsMethod method : {DnsMethod::kResolved, DnsMethod::kResolvconf}) {
+    if (name == dns_method_name(method)) return method;
+  }
+  return DnsMethod::kFile;
+}
+
 DnsMethod find_dns_method() {
   if (has_resolved()) return DnsMethod::kResolved;
   return has_resolvconf() ? DnsMethod::kResolvconf : DnsMethod::kFile;

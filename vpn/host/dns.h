@@ -13,6 +13,8 @@ namespace vpn::host {
 enum class DnsMethod : uint8_t { kResolved, kResolvconf, kFile };
 [[nodiscard]] std::string_view dns_method_name(
     DnsMethod method) noexcept;  // "resolved", "resolvconf", "file"
+// By its name; any other name is the file's.
+[[nodiscard]] DnsMethod dns_method_of(std::string_view name) noexcept;
 
 // systemd-resolved where it is on the system bus, else resolvconf where it is in PATH, else the file.
 [[nodiscard]] DnsMethod find_dns_method();

@@ -9,7 +9,6 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +16,7 @@
 #include <system_error>
 #include <vector>
 
+#include "vpn/io/process.h"
 #include "vpn/io/unique_fd.h"
 
 namespace vpn::host {
@@ -35,18 +35,12 @@ Result<bool, Error> run(std::vector<std::string> arguments, const std::string& i
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, reading.get(), STDIN_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;  // the daemon blocks signals that the program may want
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  const io::SpawnAttributes attributes;
   std::vector<char*> words;
   for (std::string& argument : arguments) words.push_back(argument.data());
   words.push_back(nullptr);
   pid_t child = 0;
-  const int spawned = posix_spawnp(&child, kProgram, &actions, &attributes, words.data(), environ);
-  posix_spawnattr_destroy(&attributes);
+  const int spawned = posix_spawnp(&child, kProgram, &actions, attributes.get(), words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   int status = -1;
   if (spawned == 0) {

@@ -242,7 +242,9 @@ HostPlan plan_host(const Config& config, const HostFacts& facts) {
   plan_sysctls(config, facts, plan);
   plan_routes(config, facts, plan);
   if (!config.interface.dns.empty() || !config.interface.dns_search.empty()) {
-    plan.emplace_back(SetDns{config.interface.dns, config.interface.dns_search, is_full_tunnel(config)});
+    // Whoever names a server wants it asked for all names, as with wg-quick, and not the LAN's beside it.
+    const bool everything = !config.interface.dns.empty();
+    plan.emplace_back(SetDns{config.interface.dns, config.interface.dns_search, everything});
   }
   return plan;
 }

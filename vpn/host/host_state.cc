@@ -53,13 +53,6 @@ class Lookup {
   std::multimap<Subject, size_t> positions_;
 };
 
-DnsMethod method_of(const std::string& name) {
-  for (const DnsMethod method : {DnsMethod::kResolved, DnsMethod::kResolvconf}) {
-    if (name == dns_method_name(method)) return method;
-  }
-  return DnsMethod::kFile;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<HostState>, Error> HostState::open(Netlink& netlink, const std::string& interface,
@@ -110,7 +103,8 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
     } else if (std::holds_alternative<SetFirewall>(change)) {
       if (auto opened = firewall(); !opened) return fail(std::move(opened.error()));
     } else if (std::holds_alternative<SetDns>(change)) {
-      fine = may_set_dns(find_dns_method(), interface_);
+      const DnsMethod method = find_dns_method();
+      fine = dns_process_ ? dns_process_->may_set(method) : may_set_dns(method, interface_);
     } else if (const auto* route = std::get_if<AddRoute>(&change)) {
       if (!known.counterpart_of(change) && netlink_.has_route(route->destination, route->table)) {
         return fail(Error{interface_, 0, "AllowedIPs",
@@ -158,8 +152,10 @@ Result<bool, Error> HostState::make(const Applied& applied, bool replaces) {
   if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add, replaces);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
   if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
-  if (const auto* set = std::get_if<SetDns>(&change))
-    return set_dns(method_of(applied.former), interface_, index_, *set);
+  if (const auto* set = std::get_if<SetDns>(&change)) {
+    const DnsMethod method = dns_method_of(applied.former);
+    return dns_process_ ? dns_process_->set(method, index_, *set) : set_dns(method, interface_, index_, *set);
+  }
   auto tables = firewall();
   if (!tables) return fail(std::move(tables.error()));
   return (*tables)->run(firewall_commands(std::get<SetFirewall>(change).spec));
@@ -197,7 +193,8 @@ Result<bool, Error> HostState::undo(const Applied& applied) {
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.remove_mark_rule(*add);
   if (const auto* set = std::get_if<SetSysctl>(&change)) return undo_sysctl(*set, applied.former);
   if (std::holds_alternative<SetDns>(change)) {
-    auto restored = unset_dns(applied.former, interface_);
+    auto restored =
+        dns_process_ ? dns_process_->unset(applied.former) : unset_dns(applied.former, interface_);
     if (restored && !*restored)
       notes_.emplace_back("the name servers were changed meanwhile, and are left so");
     return restored;
@@ -343,6 +340,10 @@ Result<CleanupReport, Error> clean_up(const std::string& interface, std::chrono:
 
 bool is_served(const std::string& interface) {
   return Journal::is_locked(interface);
+}
+
+std::vector<std::string> leftovers_elsewhere() {
+  return Journal::files_of_other_namespaces();
 }
 
 std::vector<std::string> interfaces_with_leftovers() {

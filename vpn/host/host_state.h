@@ -10,6 +10,7 @@
 #include "vpn/base/error.h"
 #include "vpn/base/result.h"
 #include "vpn/host/dns.h"
+#include "vpn/host/dns_process.h"
 #include "vpn/host/firewall.h"
 #include "vpn/host/host_change.h"
 #include "vpn/host/journal.h"
@@ -30,6 +31,8 @@ class HostState {
 
   // The tunnel's index, as soon as it exists; before, nothing that needs the interface can be changed.
   void set_interface(unsigned index) noexcept { index_ = index; }
+  // From now on the name servers are set by that process, which must outlive the state: this one is confined.
+  void set_dns_by(const DnsProcess& process) noexcept { dns_process_ = &process; }
   [[nodiscard]] Journal& journal() noexcept { return journal_; }
 
   // Nothing, or why change_to(plan) would fail; looks only.
@@ -76,6 +79,7 @@ class HostState {
   Journal journal_;
   std::string interface_;
   unsigned index_ = 0;
+  const DnsProcess* dns_process_ = nullptr;
   std::optional<Firewall> firewall_;
   Changes applied_;
   std::vector<std::string> notes_;
@@ -93,5 +97,8 @@ struct CleanupReport {
 [[nodiscard]] bool is_served(const std::string& interface);
 // The interfaces that have something to clean up, sorted; also those that a daemon serves.
 [[nodiscard]] std::vector<std::string> interfaces_with_leftovers();
+
+// The files that tell of what is to clean up in other network namespaces, where those still are.
+[[nodiscard]] std::vector<std::string> leftovers_elsewhere();
 
 }  // namespace vpn::host

@@ -18,10 +18,7 @@ namespace {
 
 constexpr char kFolder[] = "/run/vpn";
 constexpr char kSuffix[] = ".journal";
-
-std::string path_of(const std::string& interface) {
-  return std::string(kFolder) + "/" + interface + kSuffix;
-}
+constexpr char kNamespaceMark = '@';  // no interface's name has one
 
 std::string error_text(int error_number) {
   return std::generic_category().message(error_number);
@@ -49,6 +46,57 @@ std::string read_all(int file) {
   return text;
 }
 
+std::string read_file(const std::string& path) {
+  const io::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  return file.is_open() ? read_all(file.get()) : "";
+}
+
+// The interface of a journal's file. Versions before this one named no namespace: there the text tells it.
+std::string interface_of(const std::filesystem::path& path) {
+  const std::string stem = path.stem();
+  return stem.substr(0, stem.find(kNamespaceMark));
+}
+bool is_of_this_namespace(const std::filesystem::path& path) {
+  const std::string stem = path.stem();
+  const size_t mark = stem.find(kNamespaceMark);
+  if (mark != std::string::npos) return stem.substr(mark + 1) == std::to_string(network_namespace());
+  return network_namespace_of(read_file(path)).value_or(network_namespace()) == network_namespace();
+}
+
+std::string path_of(const std::string& interface) {
+  const std::string path = std::string(kFolder) + "/" + interface;
+  if (access((path + kSuffix).c_str(), F_OK) == 0 && is_of_this_namespace(path + kSuffix))
+    return path + kSuffix;
+  return path + kNamespaceMark + std::to_string(network_namespace()) + kSuffix;
+}
+
+std::vector<std::filesystem::path> all_files() {
+  std::vector<std::filesystem::path> paths;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder, ignored)) {
+    if (entry.path().extension() == kSuffix) paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+bool is_file_locked(const std::string& path) noexcept {
+  const io::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  return file.is_open() && flock(file.get(), LOCK_SH | LOCK_NB) != 0;
+}
+
+// Who else may write in the folder decides what we undo as root.
+Result<bool, Error> make_folder() {
+  mkdir(kFolder, 0755);
+  struct stat status {};
+  if (lstat(kFolder, &status) != 0)
+    return fail(Error{kFolder, 0, "", "cannot be made: " + error_text(errno), "run as root"});
+  const bool is_owners = status.st_uid == 0 || status.st_uid == geteuid();
+  if (S_ISDIR(status.st_mode) && is_owners && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return true;
+  return fail(Error{kFolder, 0, "", "others than root may write there, and so say what is undone",
+                    "remove it, after a look at what is in it"});
+}
+
 // Whether the path still leads to the open file: who held the lock before us may have removed it.
 bool is_at(const std::string& path, const io::UniqueFd& file) noexcept {
   struct stat here {};
@@ -61,27 +109,35 @@ bool is_at(const std::string& path, const io::UniqueFd& file) noexcept {
 
 std::vector<std::string> Journal::interfaces() {
   std::vector<std::string> names;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(kFolder, ignored)) {
-    if (entry.path().extension() == kSuffix) names.push_back(entry.path().stem());
+  for (const auto& path : all_files()) {
+    if (is_of_this_namespace(path)) names.push_back(interface_of(path));
   }
   std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
+std::vector<std::string> Journal::files_of_other_namespaces() {
+  std::vector<std::string> files;
+  for (const auto& path : all_files()) {
+    if (!is_of_this_namespace(path) && !is_file_locked(path)) files.push_back(path);
+  }
+  return files;
+}
+
 bool Journal::is_locked(const std::string& interface) noexcept {
-  const io::UniqueFd file(::open(path_of(interface).c_str(), O_RDONLY | O_CLOEXEC));
-  return file.is_open() && flock(file.get(), LOCK_SH | LOCK_NB) != 0;
+  return is_file_locked(path_of(interface));
 }
 
 Result<Journal, Error> Journal::open(const std::string& interface, std::chrono::milliseconds patience) {
   const auto end = std::chrono::steady_clock::now() + patience;
-  mkdir(kFolder, 0755);
+  if (auto made = make_folder(); !made) return fail(std::move(made.error()));
   const std::string path = path_of(interface);
   while (true) {
-    io::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    io::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file.is_open()) {
-      return fail(Error{path, 0, "", "cannot be written: " + error_text(errno), "run as root"});
+      return fail(Error{path, 0, "", "cannot be written: " + error_text(errno),
+                        errno == ELOOP ? "remove the symbolic link" : "run as root"});
     }
     if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
       if (std::chrono::steady_clock::now() < end) {
@@ -116,8 +172,7 @@ Result<bool, Error> Journal::read(const std::string& interface) {
 
 std::vector<JournalEntry> Journal::standing(const std::string& interface) {
   const std::string path = path_of(interface);
-  const io::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const std::string text = file.is_open() ? read_all(file.get()) : "";
+  const std::string text = read_file(path);
   const auto whole = std::string_view(text).substr(0, text.rfind('\n') + 1);
   auto contents = read_journal(whole, path, network_namespace());
   if (!contents) return {};

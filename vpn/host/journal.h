@@ -1,11 +1,12 @@
 // Journal: what has been changed on the host for one interface and would outlive it, on disk before it is
 // done, so that whoever comes after a crash can undo it.
 //
-// The file is /run/vpn/INTERFACE.journal: like what it tells of, it does not survive a restart of the
-// machine. (What does, /etc/resolv.conf, keeps its former self beside it: see dns_file.h.) Its first line
-// names the network namespace; then comes one JSON object a line, {"id":…, "former":…, …the change…} before
-// something is done, {"undone":id} after it is undone. A last line that is cut off was never acted upon.
-// Whoever has the file open holds a lock on it.
+// The file is /run/vpn/INTERFACE@NAMESPACE.journal: like what it tells of, it does not survive a restart of
+// the machine. (What does, /etc/resolv.conf, keeps its former self beside it: see dns_file.h.) A namespace
+// may end before it, as that of a container does, and the next has an interface of the same name. Its first
+// line names the interface and the namespace; then comes one JSON object a line, {"id":…, "former":…, …the
+// change…} before something is done, {"undone":id} after it is undone. A last line that is cut off was never
+// acted upon. Whoever has the file open holds a lock on it.
 #pragma once
 
 #include <chrono>
@@ -22,14 +23,16 @@ namespace vpn::host {
 class Journal {
  public:
   // Creates the file where there is none; takes the lock. An error when another process still has it after
-  // `patience`, or the file is of another network namespace.
+  // `patience`, or others than root might have written it.
   [[nodiscard]] static Result<Journal, Error> open(const std::string& interface,
                                                    std::chrono::milliseconds patience);
-  // The interfaces that have a journal, sorted.
+  // The interfaces of this network namespace that have a journal, sorted.
   [[nodiscard]] static std::vector<std::string> interfaces();
+  // The files of other network namespaces that no process has open. Whether those are gone cannot be told.
+  [[nodiscard]] static std::vector<std::string> files_of_other_namespaces();
 
   // What the interface's journal tells of that is done and not undone, without taking it; nothing where it
-  // cannot be read, or is of another network namespace.
+  // cannot be read.
   [[nodiscard]] static std::vector<JournalEntry> standing(const std::string& interface);
 
   // Whether a process has the interface's journal open.

@@ -111,6 +111,13 @@ std::string journal_header(const std::string& interface, uint64_t network_namesp
   return line_of({{"interface", interface}, {"network_namespace", network_namespace}});
 }
 
+std::optional<uint64_t> network_namespace_of(std::string_view text) {
+  const json object = json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  if (!object.is_object() || !object.contains("network_namespace")) return std::nullopt;
+  const json& number = object.at("network_namespace");
+  return number.is_number_unsigned() ? std::optional(number.get<uint64_t>()) : std::nullopt;
+}
+
 std::string announcement_line(const JournalEntry& entry) {
   json object = to_json(entry.change);
   if (object.is_null()) return "";

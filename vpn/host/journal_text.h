@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ struct JournalEntry {
 
 // Each a whole line with its line feed. Bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string journal_header(const std::string& interface, uint64_t network_namespace);
+// What the header, the first line of a text, names; empty where there is none.
+[[nodiscard]] std::optional<uint64_t> network_namespace_of(std::string_view text);
 // Before it is done. Empty for an address, which ends with the interface.
 [[nodiscard]] std::string announcement_line(const JournalEntry& entry);
 // After it is undone.

@@ -44,6 +44,12 @@ TEST(JournalText, TextThatIsNoUtf8IsWrittenAllTheSame) {
   EXPECT_TRUE(read(line + announcement_line({1, SetSysctl{"net/x", "1"}, "\xff"})).has_value());
 }
 
+TEST(JournalText, TheFirstLineNamesTheNamespace) {
+  EXPECT_EQ(network_namespace_of(kHeader + "rubbish\n"), 7U);
+  for (const char* text : {"", "\n", "rubbish\n", "[]\n", "7\n", "{}\n", R"({"network_namespace":-1})"})
+    EXPECT_EQ(network_namespace_of(text), std::nullopt) << text;
+}
+
 TEST(JournalText, AnotherNamespacesIsRefused) {
   const auto other = read_journal(journal_header("wg0", 8), "wg0.journal", 7);
   ASSERT_FALSE(other.has_value());
