@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from host_net import (CLIENT, NAMES, ROGUE, SERVER, TUNNEL_CLIENT, VPN, WEB, World, client_packets_in_clear, kill, make_world, state_of,
-                      wait_for)
+from host_net import (CLIENT, NAMES, ROGUE, SERVER, SERVER6, TUNNEL_CLIENT, VPN, WEB, WEB6, Daemon, World, client_packets_in_clear, kill,
+                      make_world, state_of, wait_for)
 from running import cannot_run
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M5.4")]
@@ -146,6 +146,60 @@ def test_a_firewall_that_somebody_removes_is_made_again(world: World, removal: s
     kill(process)
     wait_for(lambda: "cli0" not in world.client.sh("ip -o link"), "the interface to be gone")
     assert world.client.ask("tcp", WEB, 80, 1) == "", "the kill switch stands"
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
+# What of a full tunnel others remove, on purpose or not: systemd-networkd that starts again takes every rule that is not its own.
+REMOVALS = {
+    "rules": "ip rule del pref 5180; ip -6 rule del pref 5180",
+    "link": "ip link set cli0 down; ip link set cli0 up",
+    "routes": "ip route flush table 51820; ip -6 route flush table 51820",
+    "addresses": "ip addr flush dev cli0",
+}
+
+
+@pytest.mark.req("M5.1", "M5.3")
+@pytest.mark.parametrize("kill_switch", ["on", "off"])
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_routes_that_somebody_removes_are_added_again(world: World, removal: str, kill_switch: str) -> None:
+    """Twice, as after each the daemon waits longer; with the kill switch nothing leaves in clear meanwhile. All still goes at the end."""
+    world.serve()
+    before = state_of(world.client)
+    daemon = Daemon(world, world.client_config(f"KillSwitch = {kill_switch}\nAllowLan = 172.16.0.0/16"))
+    network = ("rules", "routes", "addresses")
+
+    def of_network() -> dict[str, str]:
+        now = state_of(world.client)  # the kernel's own address of the interface is another each time
+        return {what: "\n".join(sorted(line for line in now[what].splitlines() if "fe80:" not in line)) for what in network}
+
+    up = of_network()
+    capture = world.on_client_link()
+    for _ in range(2):
+        world.client.sh(REMOVALS[removal])
+        wait_for(lambda: of_network() == up, f"the {removal} to be back")
+        assert {address: world.client.ask("tcp", address, 80) for address in (WEB, WEB6)} == {WEB: SERVER, WEB6: SERVER6}
+    assert "what somebody else has removed is added again" in daemon.log
+    assert daemon.log.count("added again") <= 8, daemon.log
+    if kill_switch == "on":
+        assert client_packets_in_clear(capture.lines(world.end_of_capture())) == []
+    world.client.run(VPN, "down", "cli0")
+    assert daemon.process.wait(20) == 0
+    assert_unchanged(world, before, "down")
+
+
+def test_an_interface_that_somebody_takes_down_stays_down(world: World) -> None:
+    """It is said, with what to do; nothing is added to it, and no event leads to the next."""
+    world.serve()
+    before = state_of(world.client)
+    daemon = Daemon(world, world.client_config())
+    world.client.sh("ip link set cli0 down; ip rule del pref 5180")
+    wait_for(lambda: "somebody has taken the interface down" in daemon.log, "it to be said")
+    wait_for(lambda: "fwmark" in world.client.sh("ip rule"), "the rule to be back")
+    assert "ip link set cli0 up" in daemon.log and "cannot be added again" not in daemon.log
+    world.client.sh("ip link set cli0 up")
+    wait_for(lambda: world.client.ask("tcp", WEB, 80, 1) == SERVER, "the tunnel")
+    kill(daemon.process)
     world.client.run(VPN, "cleanup", "cli0")
     assert_unchanged(world, before, "cleanup")
 

@@ -228,6 +228,9 @@ Result<bool, Error> Daemon::watch_network() {
   handlers.on_network = [this] {
     if (recovery_) recovery_->on_network_changed();
   };
+  handlers.on_loss = [this] {
+    if (recovery_) recovery_->on_loss();
+  };
   auto monitor = host::LinkMonitor::open(device_->interface_index(), std::move(handlers));
   if (!monitor) return fail(std::move(monitor.error()));
   link_monitor_ = std::move(*monitor);

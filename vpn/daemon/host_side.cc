@@ -182,6 +182,26 @@ void HostSide::restore_firewall() {
   }
 }
 
+bool HostSide::restore_network() {
+  if (!state_ || !is_up_) return false;
+  const auto restored = state_->restore_network();
+  if (std::exchange(is_link_up_, restored.is_up) && !restored.is_up) {
+    log_.warning("somebody has taken the interface down, and its routes with it",
+                 {{"remedy", "'ip link set " + interface_ + " up' or 'vpn down " + interface_ + "'"}});
+  }
+  if (!restored.failures.empty()) {
+    log_.warning("what somebody else has removed cannot be added again",
+                 {{"error", restored.failures.front().to_string()},
+                  {"changes", std::to_string(restored.failures.size())}});
+  }
+  if (!restored.added.empty()) {
+    log_.warning("what somebody else has removed is added again",
+                 {{"first", host::to_string(restored.added.front())},
+                  {"changes", std::to_string(restored.added.size())}});
+  }
+  return !restored.added.empty() || !restored.failures.empty();
+}
+
 void HostSide::take_down(host::KillSwitchAtEnd kill_switch) {
   if (!state_) return;
   if (!is_up_ && found_kill_switch_) kill_switch = host::KillSwitchAtEnd::kLeave;

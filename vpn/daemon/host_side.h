@@ -47,6 +47,10 @@ class HostSide {
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
   void restore_firewall();
+  // Adds again what others have removed of the tunnel's addresses, routes and rules, and says so; says too
+  // when somebody has taken the interface down, which is theirs to bring up. Returns whether anything was
+  // missing.
+  bool restore_network();
   // Undoes everything; tells of what could not be, or is not ours any more.
   void take_down(host::KillSwitchAtEnd kill_switch);
 
@@ -61,6 +65,7 @@ class HostSide {
   uint32_t free_mark_ = host::kDefaultMark;  // where the configuration names none
   bool found_kill_switch_ = false;           // of an earlier daemon
   bool is_up_ = false;
+  bool is_link_up_ = true;
 };
 
 }  // namespace vpn::daemon

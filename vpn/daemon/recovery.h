@@ -2,6 +2,7 @@
 //
 // - The way to a peer's endpoint changes (an address, a route, a link), or the host wakes from a suspend: the
 //   peer hears from us at once, from the address that is now right, and the tunnel's MTU follows the routes.
+// - Somebody removes an address, a route or a rule of the tunnel's: it is added again.
 // - What gets through to a peer is less than that MTU: its routes are given what does (path_watch.h).
 // - A peer goes silent: its other addresses are tried (failover.h), and its names are asked for again.
 #pragma once
@@ -19,6 +20,7 @@
 #include "vpn/daemon/failover.h"
 #include "vpn/daemon/host_side.h"
 #include "vpn/daemon/log.h"
+#include "vpn/daemon/pace.h"
 #include "vpn/daemon/path_watch.h"
 #include "vpn/host/netlink.h"
 #include "vpn/io/event_loop.h"
@@ -46,6 +48,8 @@ class Recovery {
   void configure(const config::Config& config, const config::ResolvedEndpoints& resolved);
   // Something of the host's network has changed: looked at a moment later, with all that comes meanwhile.
   void on_network_changed();
+  // Something of the tunnel's own may have been removed: looked at a moment later as well.
+  void on_loss();
   // After each round of the event loop.
   void after_round();
 
@@ -89,6 +93,7 @@ class Recovery {
   std::optional<uint16_t> mtu_;  // by the routes
   std::optional<Instant> look_at_network_, look_at_paths_;
   std::optional<Instant> timer_due_;
+  Pace restoring_;
   Failover failover_;
   PathWatch paths_;
   std::map<PublicKey, uint16_t> narrow_paths_;  // as the routes have them

@@ -155,7 +155,8 @@ Result<bool, Error> HostState::make(const Applied& applied, bool replaces) {
   const HostChange& change = applied.change;
   if (!applied.ours) return true;
   if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
-  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add, replaces);
+  if (const auto* add = std::get_if<AddRoute>(&change))
+    return netlink_.add_route(index_, *add, replaces ? Existing::kIsReplaced : Existing::kRefuses);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
   if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
   if (const auto* set = std::get_if<SetDns>(&change))
@@ -307,6 +308,30 @@ Result<bool, Error> HostState::restore_firewall() {
     if (one.ours && std::holds_alternative<SetFirewall>(one.change)) return make(one, true);
   }
   return false;
+}
+
+// Whether it was missing; false also for what is of another kind.
+Result<bool, Error> HostState::add_missing(const HostChange& change) {
+  if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
+  if (const auto* add = std::get_if<AddRoute>(&change))
+    return netlink_.add_route(index_, *add, Existing::kStays);
+  if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
+  return false;
+}
+
+HostState::Restored HostState::restore_network() {
+  Restored restored;
+  restored.is_up = netlink_.is_up(index_).value_or(false);
+  for (const Applied& one : applied_) {
+    if (!restored.is_up && ends_with_interface(one.change)) continue;
+    const auto added = add_missing(one.change);
+    if (!added) {
+      restored.failures.push_back(added.error());
+    } else if (*added) {
+      restored.added.push_back(one.change);
+    }
+  }
+  return restored;
 }
 
 std::vector<Error> HostState::undo_all(KillSwitchAtEnd kill_switch) {

@@ -190,6 +190,14 @@ Result<uint32_t, Error> Netlink::mtu_of(unsigned interface) {
   return rtnl_link_get_mtu(link.get());
 }
 
+Result<bool, Error> Netlink::is_up(unsigned interface) {
+  rtnl_link* found = nullptr;
+  const int result = rtnl_link_get_kernel(socket_.get(), static_cast<int>(interface), nullptr, &found);
+  if (result < 0) return fail(Error{"", 0, "", std::string("read the state: ") + nl_geterror(result), ""});
+  const LinkPtr link(found);
+  return (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
+}
+
 Done Netlink::add_address(unsigned interface, const IpPrefix& address) {
   const AddressPtr object = address_of(interface, address);
   return done(rtnl_addr_add(socket_.get(), object.get(), NLM_F_EXCL), "add address " + address.to_string(),
@@ -202,10 +210,11 @@ Done Netlink::remove_address(unsigned interface, const IpPrefix& address) {
               NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_route(unsigned interface, const AddRoute& route, bool replaces) {
-  const int flags = replaces ? NLM_F_REPLACE : NLM_F_EXCL;
+Done Netlink::add_route(unsigned interface, const AddRoute& route, Existing existing) {
+  const int flags = existing == Existing::kIsReplaced ? NLM_F_REPLACE : NLM_F_EXCL;
   const int result = rtnl_route_add(socket_.get(), route_of(interface, route).get(), flags);
   const std::string what = "add " + to_string(route);
+  if (result == -NLE_EXIST && existing == Existing::kStays) return false;
   if (result == -NLE_EXIST) {
     return fail(Error{"", 0, "", what + ": the table has one already",
                       "take the prefix out of AllowedIPs, or choose another Table"});

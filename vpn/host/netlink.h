@@ -31,6 +31,13 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+// What becomes of a route to the same destination in the same table that is there already.
+enum class Existing : uint8_t {
+  kRefuses,
+  kIsReplaced,  // in one step
+  kStays,       // and nothing is changed
+};
+
 class Netlink {
  public:
   // An error where the kernel has no rtnetlink. Reading needs no right, changing CAP_NET_ADMIN.
@@ -40,13 +47,13 @@ class Netlink {
   [[nodiscard]] Done set_mtu(unsigned interface, uint16_t mtu);
   [[nodiscard]] Done set_up(unsigned interface);
   [[nodiscard]] Result<uint32_t, Error> mtu_of(unsigned interface);
+  [[nodiscard]] Result<bool, Error> is_up(unsigned interface);
 
   // An address with its network, to which the kernel adds the route; and both off again.
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
-  // A route into the interface; or, by another kind, one of no interface. `replaces`: one to the same
-  // destination in the same table, in one step.
-  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, bool replaces = false);
+  // A route into the interface; or, by another kind, one of no interface.
+  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, Existing existing);
   [[nodiscard]] Done remove_route(unsigned interface, const AddRoute& route);
 
   // `[not] fwmark MARK table TABLE`, at kRulePriority.
