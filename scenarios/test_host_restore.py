@@ -310,12 +310,15 @@ def test_a_link_or_no_file_at_all_comes_back(world: World, kind: str) -> None:
 
 
 @pytest.mark.req("M5.5")
-@pytest.mark.parametrize("began", ["before", "after"])
+@pytest.mark.parametrize("began", ["before", "after", "before a reload"])
 def test_a_session_from_outside_survives(world: World, began: str) -> None:
-    """SSH's way: a TCP session to the client from outside goes on, and a new one can be begun, while all else is tunnelled."""
+    """SSH's way: a TCP session to the client from outside goes on, and a new one can be begun, while all else is tunnelled; also where a
+    reload makes a split tunnel a full one."""
     world.serve()
     echo = "import socket\ns = socket.create_server(('', 22))\nprint('ready', flush=True)\nc, _ = s.accept()\nwhile d := c.recv(99): c.sendall(d)\n"
     world.client.start("/usr/bin/python3", "-c", echo, ready="ready")
+    if began == "before a reload":
+        world.client.run(VPN, "up", world.client_config(allowed=f"{NAMES}/32"))
     call = (f"import socket, sys\nc = socket.create_connection(('{CLIENT}', 22), 5)\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
             "    c.sendall(line.encode()); print(c.recv(99).decode().strip(), flush=True)\n")
 
@@ -324,8 +327,8 @@ def test_a_session_from_outside_survives(world: World, began: str) -> None:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
 
-    session = connect() if began == "before" else None
-    world.client.run(VPN, "up", world.client_config())
+    session = connect() if began != "after" else None
+    world.client.run(VPN, "reload" if began == "before a reload" else "up", world.client_config())
     session = session or connect()
     try:
         assert session.stdin is not None and session.stdout is not None

@@ -137,7 +137,7 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   is_up_ = true;
   facts_.listen_port = port;
   facts_.endpoints = addresses_of(resolved);
-  if (host::is_full_tunnel(config)) facts_.sessions = host::sessions_from_outside();
+  note_sessions(config, facts_);
   state_->set_interface(interface);
   const host::HostPlan plan = host::plan_host(config, facts_);
   host::HostPlan first;
@@ -147,9 +147,17 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   return state_->change_to(plan);
 }
 
+// M5.5: those that stand at the moment when the tunnel takes everything.
+void HostSide::note_sessions(const config::Config& config, host::HostFacts& facts) {
+  const bool is_full = host::is_full_tunnel(config);
+  if (is_full && !facts.sessions) facts.sessions = host::sessions_from_outside();
+  if (!is_full) facts.sessions.reset();
+}
+
 Result<bool, Error> HostSide::change_to(const config::Config& config) {
   host::HostFacts facts = facts_;
   facts.mark = mark_for(config);
+  note_sessions(config, facts);
   auto changed = state_->change_to(host::plan_host(config, facts));
   if (changed) facts_ = std::move(facts);
   tell_notes();

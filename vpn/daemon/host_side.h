@@ -55,6 +55,7 @@ class HostSide {
   void take_down(host::KillSwitchAtEnd kill_switch);
 
  private:
+  static void note_sessions(const config::Config& config, host::HostFacts& facts);
   void tell_notes();
 
   std::string interface_;

@@ -83,7 +83,7 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   spec.listen_port = facts.listen_port;
   spec.full_tunnel = is_full_tunnel(config);
   if (spec.full_tunnel) {
-    spec.sessions = facts.sessions;
+    spec.sessions = facts.sessions.value_or(std::vector<TcpSession>());
     spec.tunnel_cgroups = interface.tunnel_cgroups;
     spec.bypass_cgroups = interface.bypass_cgroups;
     spec.cgroup_folder = facts.cgroup_folder;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -91,7 +92,8 @@ struct HostFacts {
   uint32_t mark = 0;
   uint16_t listen_port = 0;
   std::vector<UdpAddress> endpoints;  // of the peers, as they are now
-  std::vector<TcpSession> sessions;   // from outside, when the tunnel was brought up
+  // From outside, when the tunnel became a full one.
+  std::optional<std::vector<TcpSession>> sessions = {};
   bool has_nftables = true;
   bool has_ipv6 = true;
   std::string cgroup_folder;
