@@ -393,6 +393,7 @@ std::string Daemon::answer_set(std::string_view lines) {
     return errno_line(-change.error().error_number);
   }
   auto applied = device_->apply(*change);
+  if (applied && host_) host_->follow_listen_port(config_, device_->listen_port());
   if (applied) return errno_line(0);
   log_.warning("control request refused", {{"error", applied.error().to_string()}});
   return errno_line(-to_errno(applied.error()));
@@ -481,6 +482,7 @@ Result<std::string, Error> Daemon::reload() {
   recovery_->configure(config_, resolved_);
   name_peers();
   host_->remember(resolved_);
+  host_->follow_listen_port(config_, device_->listen_port());
   host_->follow_endpoints(config_, endpoints());
   std::string later;
   for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))

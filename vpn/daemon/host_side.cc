@@ -172,6 +172,12 @@ void HostSide::follow_endpoints(const config::Config& config, std::vector<UdpAdd
     log_.warning("the kill switch does not follow the endpoint", {{"error", changed.error().to_string()}});
 }
 
+void HostSide::follow_listen_port(const config::Config& config, uint16_t port) {
+  if (!state_ || std::exchange(facts_.listen_port, port) == port) return;
+  if (auto changed = change_to(config); !changed)
+    log_.warning("the firewall does not follow the port", {{"error", changed.error().to_string()}});
+}
+
 void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus) {
   facts_.path_mtus = std::move(mtus);
   if (!state_) return;

@@ -43,6 +43,8 @@ class HostSide {
   [[nodiscard]] Result<bool, Error> change_to(const config::Config& config);
   // The kill switch lets encrypted packets out to these, from now on.
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
+  // The encrypted packets come to this port, from now on.
+  void follow_listen_port(const config::Config& config, uint16_t port);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.

@@ -86,14 +86,23 @@ class TableWriter {
       if (own.empty()) continue;
       line("iifname != " + tunnel_ + " " + ip(family) + " daddr " + own + " fib saddr type != local drop");
     }
-    // Port shadow (CVE-2021-3773): what comes to our port is ours, whatever a peer behind our NAT has opened.
-    if (spec_.gateway) {
-      line("iifname != " + tunnel_ + " udp dport " + port() + " fib daddr type local notrack");
-    }
+    // Port shadow (CVE-2021-3773): what comes to our port is ours, whatever somebody behind a NAT has opened.
+    // Where nobody may call us, the host's own firewall needs to see what answers.
+    const bool is_called = spec_.gateway && spec_.answers_anyone;
+    if (is_called) line("iifname != " + tunnel_ + " udp dport " + port() + " fib daddr type local notrack");
     line("}");
-    if (!spec_.gateway) return;
-    chain("encrypted_out", "filter hook output priority raw");
-    line("oifname != " + tunnel_ + " udp sport " + port() + " notrack");
+    if (is_called) {
+      chain("encrypted_out", "filter hook output priority raw");
+      line("oifname != " + tunnel_ + " udp sport " + port() + " notrack");
+      line("}");
+    }
+    if (spec_.gateway) keep_own_port();
+  }
+
+  // Nobody's NAT gives our port to what is forwarded: a connection counts once its first packet has left.
+  void keep_own_port() {
+    chain("own_port", "filter hook postrouting priority srcnat + 10");
+    line("meta iif != 0 udp sport " + port() + " fib saddr type local drop");
     line("}");
   }
 
@@ -207,6 +216,11 @@ class TableWriter {
     const std::string outer =
         spec_.masquerade.empty() ? "oifname != " + tunnel_ : "oifname \"" + spec_.masquerade + "\"";
     chain("translate_peers", "nat hook postrouting priority srcnat");
+    // The larger part of the ports, without our own.
+    const uint16_t own = spec_.listen_port;
+    const std::string others =
+        own > 32768 ? "1024-" + std::to_string(own - 1) : std::to_string(std::max(own + 1, 1024)) + "-65535";
+    line("iifname " + tunnel_ + " " + outer + " meta l4proto udp masquerade to :" + others);
     line("iifname " + tunnel_ + " " + outer + " masquerade");
     line("}");
     chain("peers_forward", "filter hook forward priority mangle");

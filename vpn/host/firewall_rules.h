@@ -24,6 +24,7 @@ struct FirewallSpec {
   std::vector<IpAddress> own_addresses;  // the tunnel's
   uint32_t mark = 0;                     // of the encrypted packets; 0: they carry none
   uint16_t listen_port = 0;
+  bool answers_anyone = false;  // a peer has no endpoint of its own, and is answered where it calls from
 
   bool full_tunnel = false;          // routes everything but what carries `mark`
   std::vector<TcpSession> sessions;  // from outside, which keep the way they have
@@ -32,8 +33,7 @@ struct FirewallSpec {
 
   bool kill_switch = false;
   std::vector<UdpAddress> endpoints;  // where encrypted packets may go
-  bool answers_anyone = false;  // a peer has no endpoint of its own, and is answered where it calls from
-  std::vector<IpAddress> dns;   // the only name servers, when there are any
+  std::vector<IpAddress> dns;         // the only name servers, when there are any
   std::vector<IpPrefix> allow_lan;
 
   bool gateway = false;

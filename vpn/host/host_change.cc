@@ -88,11 +88,11 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
     spec.bypass_cgroups = interface.bypass_cgroups;
     spec.cgroup_folder = facts.cgroup_folder;
   }
+  spec.answers_anyone = std::any_of(config.peers.begin(), config.peers.end(),
+                                    [](const auto& peer) { return peer.endpoints.empty(); });
   spec.kill_switch = interface.kill_switch;
   if (spec.kill_switch) {
     spec.endpoints = facts.endpoints;
-    spec.answers_anyone = std::any_of(config.peers.begin(), config.peers.end(),
-                                      [](const auto& peer) { return peer.endpoints.empty(); });
     spec.dns = interface.dns;
     spec.allow_lan = interface.allow_lan;
   }
