@@ -52,7 +52,8 @@ def test_peers_reach_each_other_only_where_they_may(world: World, allowed: str) 
 @pytest.mark.parametrize("endpoints", [False, True])
 def test_a_peer_cannot_take_the_gateways_port(world: World, endpoints: bool) -> None:
     """Port shadow (CVE-2021-3773): behind the NAT, the attacker opens the gateway's own port towards another client's address, so that
-    what that client sends to the gateway would be translated to the attacker. With every peer's endpoint known the gateway's packets are tracked by the kernel, else not."""
+    what that client sends to the gateway would be translated to the attacker. With every peer's endpoint known the kernel tracks the
+    gateway's packets, else not."""
     serve_two(world, endpoints=endpoints)
     world.client.run(VPN, "up", world.client_config())
     assert world.client.ask("tcp", WEB, 80) == SERVER

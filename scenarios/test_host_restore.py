@@ -204,6 +204,22 @@ def test_an_interface_that_somebody_takes_down_stays_down(world: World) -> None:
     assert_unchanged(world, before, "cleanup")
 
 
+def test_a_peer_that_moves_costs_no_line_of_the_journal(world: World) -> None:
+    """The kill switch lets out to where it is by now; what undoes it is the same, and is written once."""
+    config = world.client_config("KillSwitch = on")
+    process, serves = start_daemon(world, config)
+    assert serves
+    journal = world.client.path("/run/vpn/cli0.journal")
+    before = journal.read_text()
+    for port in range(5001, 5006):
+        world.client.run("wg", "set", "cli0", "peer", world.keys["server"][1], "endpoint", f"{SERVER}:{port}")
+        wait_for(lambda port=port: f" . {port} " in world.client.sh("nft list table inet vpn_cli0"), "the kill switch to follow")  # type: ignore[misc]
+    assert journal.read_text() == before
+    kill(process)
+    world.client.run(VPN, "cleanup", "cli0")
+    assert "vpn_cli0" not in world.client.sh("nft list ruleset")
+
+
 def test_cleanup_leaves_a_running_tunnel_alone(world: World) -> None:
     world.client.run(VPN, "up", world.client_config("KillSwitch = on"))
     up = state_of(world.client)

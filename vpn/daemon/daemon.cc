@@ -241,6 +241,7 @@ Result<bool, Error> Daemon::watch_network() {
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
   };
+  actions.follow_endpoints = [this] { host_->follow_endpoints(config_, endpoints()); };
   actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
   auto recovery = Recovery::create(*loop_, *device_, *host_, *netlink_, log_, std::move(actions));
   if (!recovery) return fail(std::move(recovery.error()));
@@ -306,10 +307,11 @@ void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
-  if (recovery_) recovery_->after_round();
+  const bool has_moved = device_->take_endpoints_changed();
+  if (!recovery_) return;
   // Only the kill switch asks where the peers are, and to ask thousands takes its time.
-  if (device_->take_endpoints_changed() && host_ && config_.interface.kill_switch)
-    host_->follow_endpoints(config_, endpoints());
+  if (has_moved && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  recovery_->after_round();
 }
 
 // Where packets to the peers may go: as configured, and where they were last heard from.

@@ -33,6 +33,8 @@ class Recovery {
   struct Actions {
     // Resolves in the background; what comes of it is told by configure().
     std::function<void(std::vector<config::EndpointName>)> ask_names;
+    // The kill switch is to let out to where the peers are now.
+    std::function<void()> follow_endpoints;
     // The routes of these peers are to have this MTU, those of all others the tunnel's.
     std::function<void(std::map<PublicKey, uint16_t>)> set_path_mtus;
   };
@@ -50,6 +52,9 @@ class Recovery {
   void on_network_changed();
   // Something of the tunnel's own may have been removed: looked at a moment later as well.
   void on_loss();
+  // A peer is somewhere else: followed at once, but once a second at most, as whoever has a peer's key may
+  // call from another port with each packet.
+  void on_endpoints_changed();
   // After each round of the event loop.
   void after_round();
 
@@ -70,6 +75,7 @@ class Recovery {
   void tell_of_large_mtu();
   void try_silent_peers(Instant now);
   void ask_names_of(const PublicKey& peer);
+  void follow_endpoints();
   void set_timer();
   void watch_clock() noexcept;
 
@@ -93,7 +99,7 @@ class Recovery {
   std::optional<uint16_t> mtu_;  // by the routes
   std::optional<Instant> look_at_network_, look_at_paths_;
   std::optional<Instant> timer_due_;
-  Pace restoring_;
+  Pace restoring_, following_;
   Failover failover_;
   PathWatch paths_;
   std::map<PublicKey, uint16_t> narrow_paths_;  // as the routes have them

@@ -257,13 +257,20 @@ Result<bool, Error> HostState::change_to(const HostPlan& plan) {
     }
     // What is replaced keeps its place in the order of undoing.
     if (earlier) {
-      journal_.note_undone(std::exchange(applied_[*earlier], one).id);
+      const uint64_t replaced = std::exchange(applied_[*earlier], one).id;
+      if (replaced != one.id) journal_.note_undone(replaced);
     } else {
       applied_.push_back(one);
       standing.catch_up();
     }
   }
   return true;
+}
+
+// Whether what the journal has of `earlier` serves to undo `later` too.
+bool HostState::is_told_by(const Applied& earlier, const Applied& later) {
+  return earlier.id != 0 && announcement_line({0, earlier.change, earlier.former}) ==
+                                announcement_line({0, later.change, later.former});
 }
 
 // What of the plan does not stand yet.
@@ -274,7 +281,10 @@ Result<HostState::Changes, Error> HostState::find_fresh(const HostPlan& plan, co
     if (known.has(change)) continue;
     auto one = look(change);
     if (!one) return fail(std::move(one.error()));
-    if (const auto earlier = known.counterpart_of(change)) one->former = kept[*earlier].former;
+    if (const auto earlier = known.counterpart_of(change)) {
+      one->former = kept[*earlier].former;
+      if (is_told_by(kept[*earlier], *one)) one->id = kept[*earlier].id;
+    }
     fresh.push_back(std::move(*one));
   }
   return fresh;
@@ -288,7 +298,7 @@ void HostState::put_back(const Changes& before, const Changes& kept, const Chang
     const auto earlier = stood.counterpart_of(one->change);
     if (!earlier) {
       static_cast<void>(undo_noted(*one));
-    } else if (make(kept[*earlier], true)) {
+    } else if (make(kept[*earlier], true) && one->id != kept[*earlier].id) {
       journal_.note_undone(one->id);
     }
   }

@@ -79,6 +79,7 @@ class HostState {
   [[nodiscard]] std::optional<std::string> former_of_others(const SetSysctl& set) const;
   [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
   [[nodiscard]] Result<Changes, Error> find_fresh(const HostPlan& plan, const Changes& kept);
+  [[nodiscard]] static bool is_told_by(const Applied& earlier, const Applied& later);
   void put_back(const Changes& before, const Changes& kept, const Changes& made);
   [[nodiscard]] Result<Firewall*, Error> firewall();
 

@@ -4,11 +4,13 @@
 // The file is /run/vpn/INTERFACE.journal: like what it tells of, it does not survive a restart of the
 // machine. (What does, /etc/resolv.conf, keeps its former self beside it: see dns_file.h.) Its first line
 // names the network namespace; then comes one JSON object a line, {"id":…, "former":…, …the change…} before
-// something is done, {"undone":id} after it is undone. A last line that is cut off was never acted upon.
+// something is done, {"undone":id} after it is undone. A last line that is cut off was never acted upon. When
+// many lines tell of what is undone, a file with the others takes its place, where one may be made there.
 // Whoever has the file open holds a lock on it.
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,9 @@ class Journal {
   // `patience`, or the file is of another network namespace.
   [[nodiscard]] static Result<Journal, Error> open(const std::string& interface,
                                                    std::chrono::milliseconds patience);
+  // The same of a file with any path.
+  [[nodiscard]] static Result<Journal, Error> open_file(const std::string& path, const std::string& interface,
+                                                        std::chrono::milliseconds patience);
   // The interfaces that have a journal, sorted.
   [[nodiscard]] static std::vector<std::string> interfaces();
 
@@ -52,11 +57,15 @@ class Journal {
  private:
   Journal(std::string path, io::UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
   [[nodiscard]] bool append(const std::string& text) noexcept;
+  void compact_when_long() noexcept;
   [[nodiscard]] Result<bool, Error> read(const std::string& interface);
 
   std::string path_;
   io::UniqueFd file_;
   JournalContents contents_;
+  std::string header_;                     // the first line
+  std::map<uint64_t, std::string> lines_;  // of what stands, by its id
+  size_t appended_count_ = 0;              // lines, since there were only those that count
 };
 
 }  // namespace vpn::host
