@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_net import CLIENT, ROGUE, SERVER, TUNNEL_CLIENT, TUNNEL_SERVER, VPN, WEB, World, make_world
+from host_net import (CLIENT, ROGUE, SERVER, TUNNEL_CLIENT, TUNNEL_SERVER, VPN, WEB, World, kill, make_world, state_of, wait_for)
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M5.2")]
 
@@ -111,6 +111,25 @@ def test_the_firewall_follows_the_port(world: World, way: str) -> None:
     assert "dport 51999" in rules and "dport 51820" not in rules
     world.client.run(VPN, "up", world.client_config(allowed=f"{TUNNEL_SERVER}/32", endpoint=f"{SERVER}:51999"))
     assert world.client.run("ping", "-c1", "-W10", TUNNEL_SERVER, check=False).returncode == 0
+
+
+@pytest.mark.req("M5.4")
+@pytest.mark.parametrize("end", ["down", "kill"])
+def test_what_forwarding_changes_along_is_put_back(world: World, end: str) -> None:
+    """The kernel sets redirects and every interface with the switch for all: neither a hardened host nor one that forwards by one interface alone
+    is another one afterwards."""
+    world.server.sh("sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv4.conf.eth0.forwarding=1 net.ipv6.conf.eth0.forwarding=1")
+    before = state_of(world.server)
+    daemon = world.server.start(VPN, "daemon", world.server_config())
+    wait_for(world.server.path("/run/wireguard/srv0.sock").exists, "the daemon to serve")
+    assert world.server.sh("sysctl -n net.ipv4.ip_forward net.ipv4.conf.lo.forwarding net.ipv6.conf.lo.forwarding") == "1\n1\n1\n"
+    if end == "kill":
+        kill(daemon)
+        world.server.run(VPN, "cleanup", "srv0")
+    else:
+        world.server.run(VPN, "down", "srv0")
+        assert daemon.wait(20) == 0
+    assert state_of(world.server) == before
 
 
 @pytest.mark.req("M5.4")

@@ -103,9 +103,12 @@ constexpr KeyDoc kDocs[] = {
      "on", "off", true},
     {kInterface, "TunnelCgroup", "PATH",
      "Of a full tunnel: only what runs in this cgroup goes through it. The path is below the root of the "
-     "cgroup2 hierarchy.",
+     "cgroup2 hierarchy. One that is removed and made anew, as with each start of a unit, is followed a "
+     "moment later; until then what runs in it goes out in clear.",
      "none: everything goes through the tunnel", "user.slice/browser.scope", true},
-    {kInterface, "BypassCgroup", "PATH", "Of a full tunnel: what runs in this cgroup does not go through it.",
+    {kInterface, "BypassCgroup", "PATH",
+     "Of a full tunnel: what runs in this cgroup does not go through it. It may come later, and be made "
+     "anew.",
      "none", "user.slice/game.scope", true},
     {kPeer, "PublicKey", "KEY",
      "The peer's public key, as 'vpn pubkey' prints. Every peer has one, and its own.", "none: required",

@@ -237,6 +237,7 @@ Result<bool, Error> Daemon::watch_network() {
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
   if (!host_) return true;
   watch_firewall();
+  watch_cgroups();
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
@@ -256,6 +257,19 @@ void Daemon::watch_firewall() {
   if (!monitor) return;
   firewall_monitor_ = std::move(*monitor);
   loop_->watch(firewall_monitor_->fd(), [this] { firewall_monitor_->hear(); });
+}
+
+// Before the firewall is made for the cgroups, or they are looked at again, so that no change is missed.
+void Daemon::watch_cgroups() {
+  std::vector<std::string> groups = host::cgroups_of(config_.interface);
+  if (groups.empty()) return;
+  if (!cgroup_monitor_) {
+    auto monitor = host::CgroupMonitor::open([this] { host_->follow_cgroups(config_); });
+    if (!monitor) return log_.warning("cgroups are not watched", {{"error", monitor.error().to_string()}});
+    cgroup_monitor_ = std::move(*monitor);
+    loop_->watch(cgroup_monitor_->fd(), [this] { cgroup_monitor_->hear(); });
+  }
+  cgroup_monitor_->watch(std::move(groups));
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -341,6 +355,8 @@ void Daemon::take_down() {
   resolver_.reset();
   if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
   firewall_monitor_.reset();
+  if (cgroup_monitor_) loop_->unwatch(cgroup_monitor_->fd());
+  cgroup_monitor_.reset();
   if (host_) host_->take_down(kill_switch_at_end_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
@@ -484,6 +500,8 @@ Result<std::string, Error> Daemon::reload() {
   recovery_->configure(config_, resolved_);
   name_peers();
   host_->remember(resolved_);
+  watch_cgroups();
+  host_->follow_cgroups(config_);
   host_->follow_listen_port(config_, device_->listen_port());
   host_->follow_endpoints(config_, endpoints());
   std::string later;

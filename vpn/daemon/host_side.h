@@ -45,6 +45,8 @@ class HostSide {
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
   // The encrypted packets come to this port, from now on.
   void follow_listen_port(const config::Config& config, uint16_t port);
+  // The firewall has the cgroups as they are, from now on.
+  void follow_cgroups(const config::Config& config);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
@@ -57,7 +59,8 @@ class HostSide {
   void take_down(host::KillSwitchAtEnd kill_switch);
 
  private:
-  static void note_sessions(const config::Config& config, host::HostFacts& facts);
+  void look_around(const config::Config& config, host::HostFacts& facts);
+  void tell_of_cgroups(const config::Config& config);
   void tell_notes();
 
   std::string interface_;
@@ -69,6 +72,7 @@ class HostSide {
   bool found_kill_switch_ = false;           // of an earlier daemon
   bool is_up_ = false;
   bool is_link_up_ = true;
+  std::vector<std::string> missing_cgroups_;  // that was told of
 };
 
 }  // namespace vpn::daemon

@@ -132,10 +132,10 @@ class TableWriter {
     }
     line("}");
     chain("marks_out", "route hook output priority mangle");
-    for (const std::string& group : spec_.bypass_cgroups) {
+    for (const std::string& group : those_there(spec_.bypass_cgroups)) {
       line(in_cgroup(group) + " ct mark set " + mark_ + " meta mark set " + mark_);
     }
-    for (const std::string& group : spec_.tunnel_cgroups) {
+    for (const std::string& group : those_there(spec_.tunnel_cgroups)) {
       const std::string mark = std::to_string(tunnel_mark(spec_.mark));
       line(in_cgroup(group) + " ct mark set " + mark + " meta mark set " + mark);
     }
@@ -192,7 +192,7 @@ class TableWriter {
       const std::string lan = prefix_set(spec_.allow_lan, family);
       if (!lan.empty()) line(ip(family) + " daddr " + lan + " accept");
     }
-    for (const std::string& group : spec_.bypass_cgroups) line(in_cgroup(group) + " accept");
+    for (const std::string& group : those_there(spec_.bypass_cgroups)) line(in_cgroup(group) + " accept");
     line("reject with icmpx admin-prohibited");
     line("}");
     chain("kill_switch_forward", "filter hook forward priority filter; policy drop");
@@ -233,6 +233,13 @@ class TableWriter {
   }
 
   [[nodiscard]] std::string port() const { return std::to_string(spec_.listen_port); }
+  // The kernel takes no rule for a cgroup that is not there.
+  [[nodiscard]] std::vector<std::string> those_there(const std::vector<std::string>& groups) const {
+    std::vector<std::string> there;
+    std::copy_if(groups.begin(), groups.end(), std::back_inserter(there),
+                 [this](const std::string& group) { return spec_.cgroup_ids.contains(group); });
+    return there;
+  }
   [[nodiscard]] std::string in_cgroup(const std::string& path) const {
     const auto level = 1 + std::count(path.begin(), path.end(), '/');
     return "socket cgroupv2 level " + std::to_string(level) + " \"" + spec_.cgroup_folder + path + "\"";

@@ -2,6 +2,7 @@
 // host reachable and safe. Pure.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct FirewallSpec {
   std::vector<TcpSession> sessions;  // from outside, which keep the way they have
   std::string cgroup_folder;         // of the cgroup2 hierarchy below /sys/fs/cgroup: "" or "unified/"
   std::vector<std::string> tunnel_cgroups, bypass_cgroups;
+  std::map<std::string, uint64_t> cgroup_ids;  // of those that are there; of others there is no rule
 
   bool kill_switch = false;
   std::vector<UdpAddress> endpoints;  // where encrypted packets may go

@@ -103,7 +103,8 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
   for (const HostChange& change : plan) {
     if (known.has(change)) continue;
     Result<bool, Error> fine = true;
-    if (const auto* set = std::get_if<SetSysctl>(&change)) {
+    const auto* const set = std::get_if<SetSysctl>(&change);
+    if (set != nullptr && set->along_with.empty()) {
       const auto now = read_sysctl(set->name);
       if (!now) return fail(now.error());
       if (*now != set->value) fine = may_write_sysctl(set->name);
@@ -131,6 +132,13 @@ Result<HostState::Applied, Error> HostState::look(const HostChange& change) {
   if (set == nullptr) return applied;
   auto former = read_sysctl(set->name);
   if (!former) return fail(std::move(former.error()));
+  if (!set->along_with.empty()) {
+    const auto others = former_of_others(*set);
+    const auto cause = read_sysctl(set->along_with);
+    applied.ours = others || !cause || *cause != "1";
+    applied.former = others.value_or(*former);
+    return applied;
+  }
   // Where another tunnel has set it, who is the last to need it puts back what was there before the first.
   const auto shared = *former == set->value ? former_of_others(*set) : std::nullopt;
   applied.ours = *former != set->value || shared;
@@ -158,7 +166,8 @@ Result<bool, Error> HostState::make(const Applied& applied, bool replaces) {
   if (const auto* add = std::get_if<AddRoute>(&change))
     return netlink_.add_route(index_, *add, replaces ? Existing::kIsReplaced : Existing::kRefuses);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
-  if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
+  if (const auto* set = std::get_if<SetSysctl>(&change))
+    return set->along_with.empty() ? write_sysctl(set->name, set->value) : true;
   if (const auto* set = std::get_if<SetDns>(&change))
     return set_dns(method_of(applied.former), interface_, index_, *set);
   auto tables = firewall();
@@ -182,6 +191,7 @@ Result<bool, Error> HostState::undo_sysctl(const SetSysctl& set, const std::stri
   const auto now = read_sysctl(set.name);
   if (now && *now == former) return true;
   if (former_of_others(set)) return true;
+  if (!set.along_with.empty()) return now ? write_sysctl(set.name, former) : true;
   if (!now || *now != set.value) {
     notes_.push_back(set.name + (now ? " is " + *now + " by now" : " is gone") + ", and is left so");
     return true;

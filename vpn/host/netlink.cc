@@ -140,6 +140,16 @@ int look_for_table(nl_msg* message, void* out) {
   return NL_OK;
 }
 
+int look_for_advertised_default(nl_msg* message, void* out) {
+  const auto route = read_route(bytes_of(message));
+  if (!route || route->destination_bits != 0 || route->interface == 0) return NL_OK;
+  const auto* const fixed = static_cast<const rtmsg*>(nlmsg_data(nlmsg_hdr(message)));
+  char name[IF_NAMESIZE];
+  if (fixed->rtm_protocol == RTPROT_RA && if_indextoname(route->interface, name) != nullptr)
+    static_cast<std::set<std::string>*>(out)->insert(name);
+  return NL_OK;
+}
+
 int read_route_answer(nl_msg* message, void* out) {
   const auto route = read_route(bytes_of(message));
   if (!route) return NL_SKIP;
@@ -261,6 +271,14 @@ bool Netlink::has_route(const IpPrefix& destination, uint32_t table) {
   header.rtm_family = static_cast<unsigned char>(family_of(destination.address.family()));
   RouteQuestion question{destination.normalized(), table};
   return dump(RTM_GETROUTE, header, look_for_route, &question) >= 0 && question.found;
+}
+
+std::set<std::string> Netlink::interfaces_with_advertised_default() {
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  std::set<std::string> names;
+  static_cast<void>(dump(RTM_GETROUTE, header, look_for_advertised_default, &names));
+  return names;
 }
 
 bool Netlink::has_routes(uint32_t table) {

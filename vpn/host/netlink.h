@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "vpn/base/error.h"
@@ -63,6 +64,8 @@ class Netlink {
   [[nodiscard]] bool has_rule_of_ours(IpFamily family);
   // Whether a table has a route to exactly this destination.
   [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
+  // The names of the interfaces that have an IPv6 default route by a router advertisement.
+  [[nodiscard]] std::set<std::string> interfaces_with_advertised_default();
   // Whether a table has any route of either family.
   [[nodiscard]] bool has_routes(uint32_t table);
 
