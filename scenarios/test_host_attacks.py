@@ -90,6 +90,21 @@ def test_a_rogue_router_advertisement_gets_nothing(world: World) -> None:
     assert client_packets_in_clear(capture.lines(world.end_of_capture())) == []
 
 
+@pytest.mark.req("M5.2", "M5.4")
+def test_a_gateway_keeps_the_default_route_of_its_router(world: World) -> None:
+    """Who begins to forward IPv6 loses what it has from router advertisements, and hears no more, unless accept_ra says so."""
+    world.client.sh("sysctl -qw net.ipv6.conf.eth0.accept_ra=1")
+    router = world.rogue.start("/usr/bin/python3", "-c", ADVERTISE, ready="ready")
+    wait_for(lambda: "proto ra" in world.client.sh("ip -6 route show default table main"), "the router to be taken")
+    router.kill()
+    world.client.run(VPN, "up", world.client_config("Gateway = on", allowed="10.50.0.0/16"))
+    assert world.client.sh("sysctl -n net.ipv6.conf.all.forwarding") == "1\n"
+    assert "proto ra" in world.client.sh("ip -6 route show default table main")
+    world.client.run(VPN, "down", "cli0")
+    assert world.client.sh("sysctl -n net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra") == "0\n1\n"
+    assert "proto ra" in world.client.sh("ip -6 route show default table main")
+
+
 # Speaks without end, to everywhere, by name and by address, whether it is answered or not.
 CHATTER = f"""
 import socket, time
@@ -179,6 +194,47 @@ def test_only_chosen_programs_may_use_the_tunnel(world: World) -> None:
         assert world.client.ask("tcp", WEB, 80) == CLIENT
         assert web_from(world, group) == SERVER
         world.client.run(VPN, "down", "cli0")
+
+
+@pytest.mark.req("M5.2")
+@pytest.mark.parametrize("key, inside, outside", [("BypassCgroup", CLIENT, SERVER), ("TunnelCgroup", SERVER, CLIENT)])
+def test_a_cgroup_that_is_made_anew_is_followed(world: World, key: str, inside: str, outside: str) -> None:
+    """A service manager removes a unit's cgroup, and makes it anew with the next start; sometimes the slice around it as well."""
+    world.serve()
+    with cgroup(world) as group:
+        unit = f"{group}/one.slice/one.service"
+        root = f"/sys/fs/cgroup/{group}"
+
+        def remove(*folders: str) -> None:
+            for folder in folders:
+                wait_for(lambda folder=folder: world.client.run("rmdir", f"{root}/{folder}", check=False).returncode == 0, "the group to be empty")  # type: ignore[misc]
+
+        world.client.sh(f"mkdir -p /sys/fs/cgroup/{unit}")
+        world.client.run(VPN, "up", world.client_config(f"{key} = {unit}"))
+        assert web_from(world, unit) == inside
+        for folders in (["one.slice/one.service"], ["one.slice/one.service", "one.slice"]):
+            remove(*folders)
+            world.client.sh(f"mkdir -p /sys/fs/cgroup/{unit}")
+            wait_for(lambda: web_from(world, unit) == inside, f"{folders} to be followed")
+        assert world.client.ask("tcp", WEB, 80) == outside
+        remove("one.slice/one.service")
+        world.client.run(VPN, "reload", world.client_config(f"{key} = {unit}\nAllowLan = 172.16.0.0/16"), check=key == "BypassCgroup")
+        world.client.run(VPN, "down", "cli0")
+        remove("one.slice")
+
+
+@pytest.mark.req("M5.2")
+def test_a_cgroup_to_go_past_the_tunnel_may_come_later(world: World) -> None:
+    """What starts at boot in any order. Until the unit is there nothing goes past the tunnel, which is said."""
+    world.serve()
+    with cgroup(world) as group:
+        said = world.client.run(VPN, "up", world.client_config(f"BypassCgroup = {group}/late.service")).stderr
+        assert f"a cgroup is not there, and is waited for cgroup=/sys/fs/cgroup/{group}/late.service" in said
+        assert world.client.ask("tcp", WEB, 80) == SERVER
+        world.client.sh(f"mkdir /sys/fs/cgroup/{group}/late.service")
+        wait_for(lambda: web_from(world, f"{group}/late.service") == CLIENT, "the unit to be followed")
+        world.client.run(VPN, "down", "cli0")
+        wait_for(lambda: world.client.run("rmdir", f"/sys/fs/cgroup/{group}/late.service", check=False).returncode == 0, "the group to be empty")
 
 
 BUS = """<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>

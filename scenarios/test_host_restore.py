@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from host_net import (CLIENT, NAMES, ROGUE, SERVER, TUNNEL_CLIENT, VPN, WEB, World, client_packets_in_clear, kill, make_world, state_of,
-                      wait_for)
+from host_net import (CLIENT, NAMES, ROGUE, SERVER, SERVER6, TUNNEL_CLIENT, VPN, WEB, WEB6, Daemon, World, client_packets_in_clear, kill,
+                      make_world, state_of, wait_for)
 from running import cannot_run
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M5.4")]
@@ -222,6 +222,76 @@ def test_a_firewall_that_somebody_removes_is_made_again(world: World, removal: s
     assert_unchanged(world, before, "cleanup")
 
 
+# What of a full tunnel others remove, on purpose or not: systemd-networkd that starts again takes every rule that is not its own.
+REMOVALS = {
+    "rules": "ip rule del pref 5180; ip -6 rule del pref 5180",
+    "link": "ip link set cli0 down; ip link set cli0 up",
+    "routes": "ip route flush table 51820; ip -6 route flush table 51820",
+    "addresses": "ip addr flush dev cli0",
+}
+
+
+@pytest.mark.req("M5.1", "M5.3")
+@pytest.mark.parametrize("kill_switch", ["on", "off"])
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_routes_that_somebody_removes_are_added_again(world: World, removal: str, kill_switch: str) -> None:
+    """Twice, as after each the daemon waits longer; with the kill switch nothing leaves in clear meanwhile. All still goes at the end."""
+    world.serve()
+    before = state_of(world.client)
+    daemon = Daemon(world, world.client_config(f"KillSwitch = {kill_switch}\nAllowLan = 172.16.0.0/16"))
+    network = ("rules", "routes", "addresses")
+
+    def of_network() -> dict[str, str]:
+        now = state_of(world.client)  # the kernel's own address of the interface is another each time
+        return {what: "\n".join(sorted(line for line in now[what].splitlines() if "fe80:" not in line)) for what in network}
+
+    up = of_network()
+    capture = world.on_client_link()
+    for _ in range(2):
+        world.client.sh(REMOVALS[removal])
+        wait_for(lambda: of_network() == up, f"the {removal} to be back")
+        assert {address: world.client.ask("tcp", address, 80) for address in (WEB, WEB6)} == {WEB: SERVER, WEB6: SERVER6}
+    assert "what somebody else has removed is added again" in daemon.log
+    assert daemon.log.count("added again") <= 8, daemon.log
+    if kill_switch == "on":
+        assert client_packets_in_clear(capture.lines(world.end_of_capture())) == []
+    world.client.run(VPN, "down", "cli0")
+    assert daemon.process.wait(20) == 0
+    assert_unchanged(world, before, "down")
+
+
+def test_an_interface_that_somebody_takes_down_stays_down(world: World) -> None:
+    """It is said, with what to do; nothing is added to it, and no event leads to the next."""
+    world.serve()
+    before = state_of(world.client)
+    daemon = Daemon(world, world.client_config())
+    world.client.sh("ip link set cli0 down; ip rule del pref 5180")
+    wait_for(lambda: "somebody has taken the interface down" in daemon.log, "it to be said")
+    wait_for(lambda: "fwmark" in world.client.sh("ip rule"), "the rule to be back")
+    assert "ip link set cli0 up" in daemon.log and "cannot be added again" not in daemon.log
+    world.client.sh("ip link set cli0 up")
+    wait_for(lambda: world.client.ask("tcp", WEB, 80, 1) == SERVER, "the tunnel")
+    kill(daemon.process)
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
+def test_a_peer_that_moves_costs_no_line_of_the_journal(world: World) -> None:
+    """The kill switch lets out to where it is by now; what undoes it is the same, and is written once."""
+    config = world.client_config("KillSwitch = on")
+    process, serves = start_daemon(world, config)
+    assert serves
+    journal = world.client.path("/run/vpn/cli0.journal")
+    before = journal.read_text()
+    for port in range(5001, 5006):
+        world.client.run("wg", "set", "cli0", "peer", world.keys["server"][1], "endpoint", f"{SERVER}:{port}")
+        wait_for(lambda port=port: f" . {port} " in world.client.sh("nft list table inet vpn_cli0"), "the kill switch to follow")  # type: ignore[misc]
+    assert journal.read_text() == before
+    kill(process)
+    world.client.run(VPN, "cleanup", "cli0")
+    assert "vpn_cli0" not in world.client.sh("nft list ruleset")
+
+
 def test_cleanup_leaves_a_running_tunnel_alone(world: World) -> None:
     world.client.run(VPN, "up", world.client_config("KillSwitch = on"))
     up = state_of(world.client)
@@ -354,12 +424,15 @@ def test_a_link_or_no_file_at_all_comes_back(world: World, kind: str) -> None:
 
 
 @pytest.mark.req("M5.5")
-@pytest.mark.parametrize("began", ["before", "after"])
+@pytest.mark.parametrize("began", ["before", "after", "before a reload"])
 def test_a_session_from_outside_survives(world: World, began: str) -> None:
-    """SSH's way: a TCP session to the client from outside goes on, and a new one can be begun, while all else is tunnelled."""
+    """SSH's way: a TCP session to the client from outside goes on, and a new one can be begun, while all else is tunnelled; also where a
+    reload makes a split tunnel a full one."""
     world.serve()
     echo = "import socket\ns = socket.create_server(('', 22))\nprint('ready', flush=True)\nc, _ = s.accept()\nwhile d := c.recv(99): c.sendall(d)\n"
     world.client.start("/usr/bin/python3", "-c", echo, ready="ready")
+    if began == "before a reload":
+        world.client.run(VPN, "up", world.client_config(allowed=f"{NAMES}/32"))
     call = (f"import socket, sys\nc = socket.create_connection(('{CLIENT}', 22), 5)\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
             "    c.sendall(line.encode()); print(c.recv(99).decode().strip(), flush=True)\n")
 
@@ -368,8 +441,8 @@ def test_a_session_from_outside_survives(world: World, began: str) -> None:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
 
-    session = connect() if began == "before" else None
-    world.client.run(VPN, "up", world.client_config())
+    session = connect() if began != "after" else None
+    world.client.run(VPN, "reload" if began == "before a reload" else "up", world.client_config())
     session = session or connect()
     try:
         assert session.stdin is not None and session.stdout is not None
@@ -390,7 +463,7 @@ BAD = {
     "second endpoint inside": (dict(allowed="198.51.100.0/24", endpoint=f"192.0.2.1:1\nEndpoint = {SERVER}:51820"), f":8: Endpoint: {OWN_ENDPOINT}"),
     "name": (dict(endpoint="no-such-host.invalid:1"), ":8: Endpoint: 'no-such-host.invalid:1' does not resolve: "),
     "masquerade": (dict(interface="Masquerade = eth9"), ":4: Masquerade: there is no interface eth9; remedy: give one that 'ip link' shows"),
-    "cgroup": (dict(interface="BypassCgroup = no/such"), ":4: BypassCgroup: there is no cgroup /sys/fs/cgroup/no/such; remedy: make it, or correct the path"),
+    "cgroup": (dict(interface="TunnelCgroup = no/such"), ":4: TunnelCgroup: there is no cgroup /sys/fs/cgroup/no/such; remedy: make it, or correct the path"),
     "lan": (dict(interface="AllowLan = 203.0.113.0/24"), ":4: AllowLan: "),
     "mark": (dict(interface="FwMark = 254"), ": FwMark: 254 is also the number of a table of the system's own; remedy: choose another, a full tunnel has "
              "the table of this number"),

@@ -42,8 +42,9 @@ constexpr KeyDoc kDocs[] = {
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
     {kInterface, "Table", "auto|off|main|NUMBER",
      "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
-     "table of its "
-     "own; off makes no routes.",
+     "table of its own; off makes no routes. While the tunnel is up they are its own: what others remove of "
+     "them, of its addresses and of its rules is added again, until 'vpn down'; a route that others put in "
+     "the place of one stays.",
      "auto", "off"},
     {kInterface, "PreUp", "COMMAND",
      "A command to run before the interface is set up; %i in it becomes the interface's name, which "
@@ -105,9 +106,12 @@ constexpr KeyDoc kDocs[] = {
      "on", "off", true},
     {kInterface, "TunnelCgroup", "PATH",
      "Of a full tunnel: only what runs in this cgroup goes through it. The path is below the root of the "
-     "cgroup2 hierarchy.",
+     "cgroup2 hierarchy. One that is removed and made anew, as with each start of a unit, is followed a "
+     "moment later; until then what runs in it goes out in clear.",
      "none: everything goes through the tunnel", "user.slice/browser.scope", true},
-    {kInterface, "BypassCgroup", "PATH", "Of a full tunnel: what runs in this cgroup does not go through it.",
+    {kInterface, "BypassCgroup", "PATH",
+     "Of a full tunnel: what runs in this cgroup does not go through it. It may come later, and be made "
+     "anew.",
      "none", "user.slice/game.scope", true},
     {kPeer, "PublicKey", "KEY",
      "The peer's public key, as 'vpn pubkey' prints. Every peer has one, and its own.", "none: required",

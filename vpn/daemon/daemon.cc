@@ -234,16 +234,21 @@ Result<bool, Error> Daemon::watch_network() {
   handlers.on_network = [this] {
     if (recovery_) recovery_->on_network_changed();
   };
+  handlers.on_loss = [this] {
+    if (recovery_) recovery_->on_loss();
+  };
   auto monitor = host::LinkMonitor::open(device_->interface_index(), std::move(handlers));
   if (!monitor) return fail(std::move(monitor.error()));
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
   if (!host_) return true;
   watch_firewall();
+  watch_cgroups();
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
   };
+  actions.follow_endpoints = [this] { host_->follow_endpoints(config_, endpoints()); };
   actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
   auto recovery = Recovery::create(*loop_, *device_, *host_, *netlink_, log_, std::move(actions));
   if (!recovery) return fail(std::move(recovery.error()));
@@ -258,6 +263,19 @@ void Daemon::watch_firewall() {
   if (!monitor) return;
   firewall_monitor_ = std::move(*monitor);
   loop_->watch(firewall_monitor_->fd(), [this] { firewall_monitor_->hear(); });
+}
+
+// Before the firewall is made for the cgroups, or they are looked at again, so that no change is missed.
+void Daemon::watch_cgroups() {
+  std::vector<std::string> groups = host::cgroups_of(config_.interface);
+  if (groups.empty()) return;
+  if (!cgroup_monitor_) {
+    auto monitor = host::CgroupMonitor::open([this] { host_->follow_cgroups(config_); });
+    if (!monitor) return log_.warning("cgroups are not watched", {{"error", monitor.error().to_string()}});
+    cgroup_monitor_ = std::move(*monitor);
+    loop_->watch(cgroup_monitor_->fd(), [this] { cgroup_monitor_->hear(); });
+  }
+  cgroup_monitor_->watch(std::move(groups));
 }
 
 Result<bool, Error> Daemon::listen() {
@@ -319,10 +337,11 @@ void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
-  if (recovery_) recovery_->after_round();
+  const bool has_moved = device_->take_endpoints_changed();
+  if (!recovery_) return;
   // Only the kill switch asks where the peers are, and to ask thousands takes its time.
-  if (device_->take_endpoints_changed() && host_ && config_.interface.kill_switch)
-    host_->follow_endpoints(config_, endpoints());
+  if (has_moved && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  recovery_->after_round();
 }
 
 // Where packets to the peers may go: as configured, and where they were last heard from.
@@ -360,6 +379,8 @@ void Daemon::take_down() {
   resolver_.reset();
   if (firewall_monitor_) loop_->unwatch(firewall_monitor_->fd());
   firewall_monitor_.reset();
+  if (cgroup_monitor_) loop_->unwatch(cgroup_monitor_->fd());
+  cgroup_monitor_.reset();
   if (host_) host_->take_down(kill_switch_at_end_, serving_);
   recovery_.reset();
   if (link_monitor_) loop_->unwatch(link_monitor_->fd());
@@ -414,6 +435,7 @@ std::string Daemon::answer_set(std::string_view lines) {
     return errno_line(-change.error().error_number);
   }
   auto applied = device_->apply(*change);
+  if (applied && host_) host_->follow_listen_port(config_, device_->listen_port());
   if (applied) return errno_line(0);
   log_.warning("control request refused", {{"error", applied.error().to_string()}});
   return errno_line(-to_errno(applied.error()));
@@ -502,6 +524,9 @@ Result<std::string, Error> Daemon::reload() {
   recovery_->configure(config_, resolved_);
   name_peers();
   host_->remember(resolved_);
+  watch_cgroups();
+  host_->follow_cgroups(config_);
+  host_->follow_listen_port(config_, device_->listen_port());
   host_->follow_endpoints(config_, endpoints());
   std::string later;
   for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))

@@ -20,6 +20,7 @@
 #include "vpn/daemon/recovery.h"
 #include "vpn/daemon/resolver.h"
 #include "vpn/daemon/state_file.h"
+#include "vpn/host/cgroups.h"
 #include "vpn/host/firewall_monitor.h"
 #include "vpn/host/link_monitor.h"
 #include "vpn/host/netlink.h"
@@ -61,6 +62,7 @@ class Daemon {
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> watch_network();
   void watch_firewall();
+  void watch_cgroups();
   [[nodiscard]] Result<bool, Error> listen();
   [[nodiscard]] Result<bool, Error> confine();
   // Serves meanwhile: the commands may ask for the interface by `wg` and use the tunnel. Whoever asks for the
@@ -115,6 +117,7 @@ class Daemon {
   std::unique_ptr<HostSide> host_;  // none when it starts bare
   std::unique_ptr<host::LinkMonitor> link_monitor_;
   std::unique_ptr<host::FirewallMonitor> firewall_monitor_;  // where the kernel has nf_tables
+  std::unique_ptr<host::CgroupMonitor> cgroup_monitor_;      // where the configuration names any
   std::unique_ptr<Recovery> recovery_;                       // none when it starts bare
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;

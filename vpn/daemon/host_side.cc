@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <sstream>
 
+#include "vpn/host/cgroups.h"
 #include "vpn/host/config_check.h"
+#include "vpn/host/forwarding.h"
 #include "vpn/host/host_change.h"
 #include "vpn/host/sessions.h"
 #include "vpn/host/tunnel_mtu.h"
@@ -137,7 +139,8 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   is_up_ = true;
   facts_.listen_port = port;
   facts_.endpoints = addresses_of(resolved);
-  if (host::is_full_tunnel(config)) facts_.sessions = host::sessions_from_outside();
+  look_around(config, facts_);
+  tell_of_cgroups(config);
   state_->set_interface(interface);
   const host::HostPlan plan = host::plan_host(config, facts_);
   host::HostPlan first;
@@ -147,11 +150,34 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   return state_->change_to(plan);
 }
 
+// What the plan needs to know of the host as it is before the tunnel changes it, or at this moment.
+void HostSide::look_around(const config::Config& config, host::HostFacts& facts) {
+  // M5.5: those that stand at the moment when the tunnel takes everything.
+  const bool is_full = host::is_full_tunnel(config);
+  if (is_full && !facts.sessions) facts.sessions = host::sessions_from_outside();
+  if (!is_full) facts.sessions.reset();
+  const bool is_gateway = host::is_gateway(config);
+  if (is_gateway && !facts.forwarding) facts.forwarding = host::look_before_forwarding(*netlink_);
+  if (!is_gateway) facts.forwarding.reset();
+  facts.cgroup_ids = host::cgroup_ids(host::cgroups_of(config.interface));
+}
+
+void HostSide::tell_of_cgroups(const config::Config& config) {
+  std::vector<std::string> missing;
+  for (const std::string& group : host::cgroups_of(config.interface)) {
+    if (!facts_.cgroup_ids.contains(group)) missing.push_back(group);
+  }
+  if (std::exchange(missing_cgroups_, missing) == missing || missing.empty()) return;
+  log_.warning("a cgroup is not there, and is waited for", {{"cgroup", host::cgroup_path(missing.front())}});
+}
+
 Result<bool, Error> HostSide::change_to(const config::Config& config) {
   host::HostFacts facts = facts_;
   facts.mark = mark_for(config);
+  look_around(config, facts);
   auto changed = state_->change_to(host::plan_host(config, facts));
   if (changed) facts_ = std::move(facts);
+  tell_of_cgroups(config);
   tell_notes();
   return changed;
 }
@@ -162,6 +188,18 @@ void HostSide::follow_endpoints(const config::Config& config, std::vector<UdpAdd
   facts_.endpoints = std::move(endpoints);
   if (auto changed = change_to(config); !changed)
     log_.warning("the kill switch does not follow the endpoint", {{"error", changed.error().to_string()}});
+}
+
+void HostSide::follow_listen_port(const config::Config& config, uint16_t port) {
+  if (!state_ || std::exchange(facts_.listen_port, port) == port) return;
+  if (auto changed = change_to(config); !changed)
+    log_.warning("the firewall does not follow the port", {{"error", changed.error().to_string()}});
+}
+
+void HostSide::follow_cgroups(const config::Config& config) {
+  if (!state_ || host::cgroup_ids(host::cgroups_of(config.interface)) == facts_.cgroup_ids) return;
+  if (auto changed = change_to(config); !changed)
+    log_.warning("the firewall does not follow a cgroup", {{"error", changed.error().to_string()}});
 }
 
 void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus) {
@@ -180,6 +218,26 @@ void HostSide::restore_firewall() {
   } else if (*restored) {
     log_.warning("the tunnel's firewall was removed by somebody else, and is made again");
   }
+}
+
+bool HostSide::restore_network() {
+  if (!state_ || !is_up_) return false;
+  const auto restored = state_->restore_network();
+  if (std::exchange(is_link_up_, restored.is_up) && !restored.is_up) {
+    log_.warning("somebody has taken the interface down, and its routes with it",
+                 {{"remedy", "'ip link set " + interface_ + " up' or 'vpn down " + interface_ + "'"}});
+  }
+  if (!restored.failures.empty()) {
+    log_.warning("what somebody else has removed cannot be added again",
+                 {{"error", restored.failures.front().to_string()},
+                  {"changes", std::to_string(restored.failures.size())}});
+  }
+  if (!restored.added.empty()) {
+    log_.warning("what somebody else has removed is added again",
+                 {{"first", host::to_string(restored.added.front())},
+                  {"changes", std::to_string(restored.added.size())}});
+  }
+  return !restored.added.empty() || !restored.failures.empty();
 }
 
 void HostSide::take_down(host::KillSwitchAtEnd kill_switch, bool served) {

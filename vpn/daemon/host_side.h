@@ -46,15 +46,25 @@ class HostSide {
   [[nodiscard]] Result<bool, Error> change_to(const config::Config& config);
   // The kill switch lets encrypted packets out to these, from now on.
   void follow_endpoints(const config::Config& config, std::vector<UdpAddress> endpoints);
+  // The encrypted packets come to this port, from now on.
+  void follow_listen_port(const config::Config& config, uint16_t port);
+  // The firewall has the cgroups as they are, from now on.
+  void follow_cgroups(const config::Config& config);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
   void restore_firewall();
+  // Adds again what others have removed of the tunnel's addresses, routes and rules, and says so; says too
+  // when somebody has taken the interface down, which is theirs to bring up. Returns whether anything was
+  // missing.
+  bool restore_network();
   // Undoes everything; tells of what could not be, or is not ours any more. Where it never `served` a kill
   // switch stays only if it stood before.
   void take_down(host::KillSwitchAtEnd kill_switch, bool served);
 
  private:
+  void look_around(const config::Config& config, host::HostFacts& facts);
+  void tell_of_cgroups(const config::Config& config);
   void tell_notes();
 
   std::string interface_;
@@ -65,6 +75,8 @@ class HostSide {
   uint32_t free_mark_ = host::kDefaultMark;  // where the configuration names none
   bool found_kill_switch_ = false;           // of an earlier daemon
   bool is_up_ = false;
+  bool is_link_up_ = true;
+  std::vector<std::string> missing_cgroups_;  // that was told of
 };
 
 }  // namespace vpn::daemon

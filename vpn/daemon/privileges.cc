@@ -123,6 +123,8 @@ constexpr const char* kAllowedCalls[] = {"read",
                                          "chdir",
                                          "prlimit64",
                                          "wait4",
+                                         "inotify_init1",
+                                         "inotify_add_watch",
                                          "inotify_rm_watch"};
 
 Error privilege_error(const std::string& what) {

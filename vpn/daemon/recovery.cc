@@ -17,6 +17,9 @@ namespace {
 
 // One change of a network is a burst of events; a second is what following them may take.
 constexpr Duration kBurst = std::chrono::milliseconds(200);
+// Two programs that fight over a route are not to do so at full speed.
+constexpr Pace::Limits kRestoring{kBurst, std::chrono::seconds(1), std::chrono::seconds(60)};
+constexpr Pace::Limits kFollowing{Duration{}, std::chrono::seconds(1), std::chrono::seconds(1)};
 // Less is what the clocks themselves are apart.
 constexpr Duration kLeastSleep = std::chrono::milliseconds(500);
 
@@ -57,6 +60,8 @@ Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide& host, host::Ne
       timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)),
       clock_watch_(timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)),
       slept_(time_slept()),
+      restoring_(kRestoring),
+      following_(kFollowing),
       paths_(loop, device.name(), log) {}
 
 Recovery::~Recovery() {
@@ -83,7 +88,25 @@ void Recovery::on_network_changed() {
   set_timer();
 }
 
+void Recovery::on_loss() {
+  restoring_.call(io::read_clock().monotonic);
+  set_timer();
+}
+
+void Recovery::on_endpoints_changed() {
+  following_.call(io::read_clock().monotonic);
+}
+
+void Recovery::follow_endpoints() {
+  if (!following_.poll_timeout()) return;
+  const Instant now = io::read_clock().monotonic;
+  if (!following_.take_due(now)) return;
+  following_.note_done(now);
+  actions_.follow_endpoints();
+}
+
 void Recovery::after_round() {
+  follow_endpoints();
   for (const auto& [peer, silent] : device_.take_peer_news()) {
     if (!silent) {
       failover_.on_heard(peer);
@@ -102,6 +125,7 @@ void Recovery::on_timer() {
   drain(timer_);
   timer_due_.reset();
   const Instant now = io::read_clock().monotonic;
+  if (restoring_.take_due(now) && host_.restore_network()) restoring_.note_done(now);
   if (look_at_network_ && *look_at_network_ <= now) {
     look_at_network_.reset();
     follow_mtu();
@@ -239,7 +263,8 @@ void Recovery::ask_names_of(const PublicKey& key) {
 
 void Recovery::set_timer() {
   std::optional<Instant> due = failover_.poll_timeout();
-  for (const auto& other : {look_at_network_, look_at_paths_, paths_.poll_timeout()}) {
+  for (const auto& other : {look_at_network_, look_at_paths_, paths_.poll_timeout(),
+                            restoring_.poll_timeout(), following_.poll_timeout()}) {
     if (other) due = std::min(due.value_or(*other), *other);
   }
   if (due == timer_due_) return;

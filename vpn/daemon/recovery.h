@@ -2,6 +2,7 @@
 //
 // - The way to a peer's endpoint changes (an address, a route, a link), or the host wakes from a suspend: the
 //   peer hears from us at once, from the address that is now right, and the tunnel's MTU follows the routes.
+// - Somebody removes an address, a route or a rule of the tunnel's: it is added again.
 // - What gets through to a peer is less than that MTU: its routes are given what does (path_watch.h).
 // - A peer goes silent: its other addresses are tried (failover.h), and its names are asked for again.
 #pragma once
@@ -19,6 +20,7 @@
 #include "vpn/daemon/failover.h"
 #include "vpn/daemon/host_side.h"
 #include "vpn/daemon/log.h"
+#include "vpn/daemon/pace.h"
 #include "vpn/daemon/path_watch.h"
 #include "vpn/host/netlink.h"
 #include "vpn/io/event_loop.h"
@@ -31,6 +33,8 @@ class Recovery {
   struct Actions {
     // Resolves in the background; what comes of it is told by configure().
     std::function<void(std::vector<config::EndpointName>)> ask_names;
+    // The kill switch is to let out to where the peers are now.
+    std::function<void()> follow_endpoints;
     // The routes of these peers are to have this MTU, those of all others the tunnel's.
     std::function<void(std::map<PublicKey, uint16_t>)> set_path_mtus;
   };
@@ -46,6 +50,11 @@ class Recovery {
   void configure(const config::Config& config, const config::ResolvedEndpoints& resolved);
   // Something of the host's network has changed: looked at a moment later, with all that comes meanwhile.
   void on_network_changed();
+  // Something of the tunnel's own may have been removed: looked at a moment later as well.
+  void on_loss();
+  // A peer is somewhere else: followed at once, but once a second at most, as whoever has a peer's key may
+  // call from another port with each packet.
+  void on_endpoints_changed();
   // After each round of the event loop.
   void after_round();
 
@@ -66,6 +75,7 @@ class Recovery {
   void tell_of_large_mtu();
   void try_silent_peers(Instant now);
   void ask_names_of(const PublicKey& peer);
+  void follow_endpoints();
   void set_timer();
   void watch_clock() noexcept;
 
@@ -89,6 +99,7 @@ class Recovery {
   std::optional<uint16_t> mtu_;  // by the routes
   std::optional<Instant> look_at_network_, look_at_paths_;
   std::optional<Instant> timer_due_;
+  Pace restoring_, following_;
   Failover failover_;
   PathWatch paths_;
   std::map<PublicKey, uint16_t> narrow_paths_;  // as the routes have them

@@ -1,10 +1,8 @@
 #include "vpn/host/config_check.h"
 
-#include <linux/magic.h>
 #include <net/if.h>
-#include <sys/statfs.h>
-#include <unistd.h>
 
+#include "vpn/host/cgroups.h"
 #include "vpn/host/host_change.h"
 
 namespace vpn::host {
@@ -13,8 +11,6 @@ namespace {
 using config::Config;
 using config::InterfaceConfig;
 using config::RouteTable;
-
-constexpr char kCgroupRoot[] = "/sys/fs/cgroup";
 
 // A full tunnel leaves marked packets alone; any other route into the tunnel takes what it matches.
 Result<bool, Error> check_endpoints(const Config& config, const config::ResolvedEndpoints& resolved,
@@ -45,13 +41,12 @@ Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::s
   const auto wrong = [&](const std::string& key, std::string problem, std::string remedy) {
     return fail(Error{file, interface.cgroup_line.number, key, std::move(problem), std::move(remedy)});
   };
-  for (const auto* groups : {&interface.tunnel_cgroups, &interface.bypass_cgroups}) {
-    const std::string key = groups == &interface.tunnel_cgroups ? "TunnelCgroup" : "BypassCgroup";
-    for (const std::string& group : *groups) {
-      const std::string path = std::string(kCgroupRoot) + "/" + cgroup_folder() + group;
-      if (access((path + "/cgroup.procs").c_str(), F_OK) != 0)
-        return wrong(key, "there is no cgroup " + path, "make it, or correct the path");
-    }
+  // What of BypassCgroup is not there goes through the tunnel, which is safe; the other way round it is not.
+  const auto ids = cgroup_ids(interface.tunnel_cgroups);
+  for (const std::string& group : interface.tunnel_cgroups) {
+    if (!ids.contains(group))
+      return wrong("TunnelCgroup", "there is no cgroup " + cgroup_path(group),
+                   "make it, or correct the path");
   }
   if (!interface.tunnel_cgroups.empty() && !interface.bypass_cgroups.empty())
     return wrong("BypassCgroup", "given together with TunnelCgroup", "keep one of the two");
@@ -62,18 +57,6 @@ Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::s
 }
 
 }  // namespace
-
-std::string cgroup_folder() {
-  // Where both versions are in use, systemd has the second one below "unified".
-  for (const char* const folder : {"", "unified/"}) {
-    struct statfs status {};
-    if (statfs((std::string(kCgroupRoot) + "/" + folder).c_str(), &status) == 0 &&
-        status.f_type == CGROUP2_SUPER_MAGIC) {
-      return folder;
-    }
-  }
-  return "";
-}
 
 Result<bool, Error> check_config(const Config& config, const config::ResolvedEndpoints& resolved,
                                  uint32_t mark, const std::string& file) {

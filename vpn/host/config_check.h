@@ -17,7 +17,4 @@ namespace vpn::host {
                                                const config::ResolvedEndpoints& resolved, uint32_t mark,
                                                const std::string& file);
 
-// Of the cgroup2 hierarchy, below /sys/fs/cgroup: "" where that is one itself, else like "unified/".
-[[nodiscard]] std::string cgroup_folder();
-
 }  // namespace vpn::host

@@ -86,14 +86,23 @@ class TableWriter {
       if (own.empty()) continue;
       line("iifname != " + tunnel_ + " " + ip(family) + " daddr " + own + " fib saddr type != local drop");
     }
-    // Port shadow (CVE-2021-3773): what comes to our port is ours, whatever a peer behind our NAT has opened.
-    if (spec_.gateway) {
-      line("iifname != " + tunnel_ + " udp dport " + port() + " fib daddr type local notrack");
-    }
+    // Port shadow (CVE-2021-3773): what comes to our port is ours, whatever somebody behind a NAT has opened.
+    // Where nobody may call us, the host's own firewall needs to see what answers.
+    const bool is_called = spec_.gateway && spec_.answers_anyone;
+    if (is_called) line("iifname != " + tunnel_ + " udp dport " + port() + " fib daddr type local notrack");
     line("}");
-    if (!spec_.gateway) return;
-    chain("encrypted_out", "filter hook output priority raw");
-    line("oifname != " + tunnel_ + " udp sport " + port() + " notrack");
+    if (is_called) {
+      chain("encrypted_out", "filter hook output priority raw");
+      line("oifname != " + tunnel_ + " udp sport " + port() + " notrack");
+      line("}");
+    }
+    if (spec_.gateway) keep_own_port();
+  }
+
+  // Nobody's NAT gives our port to what is forwarded: a connection counts once its first packet has left.
+  void keep_own_port() {
+    chain("own_port", "filter hook postrouting priority srcnat + 10");
+    line("meta iif != 0 udp sport " + port() + " fib saddr type local drop");
     line("}");
   }
 
@@ -123,10 +132,10 @@ class TableWriter {
     }
     line("}");
     chain("marks_out", "route hook output priority mangle");
-    for (const std::string& group : spec_.bypass_cgroups) {
+    for (const std::string& group : those_there(spec_.bypass_cgroups)) {
       line(in_cgroup(group) + " ct mark set " + mark_ + " meta mark set " + mark_);
     }
-    for (const std::string& group : spec_.tunnel_cgroups) {
+    for (const std::string& group : those_there(spec_.tunnel_cgroups)) {
       const std::string mark = std::to_string(tunnel_mark(spec_.mark));
       line(in_cgroup(group) + " ct mark set " + mark + " meta mark set " + mark);
     }
@@ -183,7 +192,7 @@ class TableWriter {
       const std::string lan = prefix_set(spec_.allow_lan, family);
       if (!lan.empty()) line(ip(family) + " daddr " + lan + " accept");
     }
-    for (const std::string& group : spec_.bypass_cgroups) line(in_cgroup(group) + " accept");
+    for (const std::string& group : those_there(spec_.bypass_cgroups)) line(in_cgroup(group) + " accept");
     line("reject with icmpx admin-prohibited");
     line("}");
     chain("kill_switch_forward", "filter hook forward priority filter; policy drop");
@@ -207,6 +216,11 @@ class TableWriter {
     const std::string outer =
         spec_.masquerade.empty() ? "oifname != " + tunnel_ : "oifname \"" + spec_.masquerade + "\"";
     chain("translate_peers", "nat hook postrouting priority srcnat");
+    // The larger part of the ports, without our own.
+    const uint16_t own = spec_.listen_port;
+    const std::string others =
+        own > 32768 ? "1024-" + std::to_string(own - 1) : std::to_string(std::max(own + 1, 1024)) + "-65535";
+    line("iifname " + tunnel_ + " " + outer + " meta l4proto udp masquerade to :" + others);
     line("iifname " + tunnel_ + " " + outer + " masquerade");
     line("}");
     chain("peers_forward", "filter hook forward priority mangle");
@@ -219,6 +233,13 @@ class TableWriter {
   }
 
   [[nodiscard]] std::string port() const { return std::to_string(spec_.listen_port); }
+  // The kernel takes no rule for a cgroup that is not there.
+  [[nodiscard]] std::vector<std::string> those_there(const std::vector<std::string>& groups) const {
+    std::vector<std::string> there;
+    std::copy_if(groups.begin(), groups.end(), std::back_inserter(there),
+                 [this](const std::string& group) { return spec_.cgroup_ids.contains(group); });
+    return there;
+  }
   [[nodiscard]] std::string in_cgroup(const std::string& path) const {
     const auto level = 1 + std::count(path.begin(), path.end(), '/');
     return "socket cgroupv2 level " + std::to_string(level) + " \"" + spec_.cgroup_folder + path + "\"";

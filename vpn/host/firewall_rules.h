@@ -2,6 +2,7 @@
 // host reachable and safe. Pure.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,16 +25,17 @@ struct FirewallSpec {
   std::vector<IpAddress> own_addresses;  // the tunnel's
   uint32_t mark = 0;                     // of the encrypted packets; 0: they carry none
   uint16_t listen_port = 0;
+  bool answers_anyone = false;  // a peer has no endpoint of its own, and is answered where it calls from
 
   bool full_tunnel = false;          // routes everything but what carries `mark`
   std::vector<TcpSession> sessions;  // from outside, which keep the way they have
   std::string cgroup_folder;         // of the cgroup2 hierarchy below /sys/fs/cgroup: "" or "unified/"
   std::vector<std::string> tunnel_cgroups, bypass_cgroups;
+  std::map<std::string, uint64_t> cgroup_ids;  // of those that are there; of others there is no rule
 
   bool kill_switch = false;
   std::vector<UdpAddress> endpoints;  // where encrypted packets may go
-  bool answers_anyone = false;  // a peer has no endpoint of its own, and is answered where it calls from
-  std::vector<IpAddress> dns;   // the only name servers, when there are any
+  std::vector<IpAddress> dns;         // the only name servers, when there are any
   std::vector<IpPrefix> allow_lan;
 
   bool gateway = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 namespace vpn::host {
 namespace {
@@ -70,10 +71,6 @@ uint32_t path_mtu_of(const NarrowPaths& paths, const IpPrefix& prefix) {
   return found == paths.end() ? 0 : found->second;
 }
 
-bool is_gateway(const Config& config) {
-  return config.interface.gateway || !config.interface.masquerade.empty();
-}
-
 FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   const config::InterfaceConfig& interface = config.interface;
   FirewallSpec spec;
@@ -83,16 +80,17 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   spec.listen_port = facts.listen_port;
   spec.full_tunnel = is_full_tunnel(config);
   if (spec.full_tunnel) {
-    spec.sessions = facts.sessions;
+    spec.sessions = facts.sessions.value_or(std::vector<TcpSession>());
     spec.tunnel_cgroups = interface.tunnel_cgroups;
     spec.bypass_cgroups = interface.bypass_cgroups;
     spec.cgroup_folder = facts.cgroup_folder;
+    spec.cgroup_ids = facts.cgroup_ids;
   }
+  spec.answers_anyone = std::any_of(config.peers.begin(), config.peers.end(),
+                                    [](const auto& peer) { return peer.endpoints.empty(); });
   spec.kill_switch = interface.kill_switch;
   if (spec.kill_switch) {
     spec.endpoints = facts.endpoints;
-    spec.answers_anyone = std::any_of(config.peers.begin(), config.peers.end(),
-                                      [](const auto& peer) { return peer.endpoints.empty(); });
     spec.dns = interface.dns;
     spec.allow_lan = interface.allow_lan;
   }
@@ -175,12 +173,18 @@ void plan_sysctls(const Config& config, const HostFacts& facts, HostPlan& plan) 
   // Lets the reverse-path filter see the mark of what comes in from outside the tunnel.
   if (is_full_tunnel(config)) plan.emplace_back(SetSysctl{"net/ipv4/conf/all/src_valid_mark", "1"});
   if (!is_gateway(config)) return;
-  plan.emplace_back(SetSysctl{"net/ipv4/ip_forward", "1"});
+  // Undone in the opposite order: what comes along is put back last.
+  const ForwardingFacts forwarding = facts.forwarding.value_or(ForwardingFacts());
+  plan.insert(plan.end(), forwarding.ipv4.begin(), forwarding.ipv4.end());
+  plan.emplace_back(SetSysctl{kForwardIpv4, "1"});
   if (!facts.has_ipv6) return;
   // A router does not listen to router advertisements, unless it is told to.
-  if (const std::string& outer = config.interface.masquerade; !outer.empty())
-    plan.emplace_back(SetSysctl{"net/ipv6/conf/" + outer + "/accept_ra", "2"});
-  plan.emplace_back(SetSysctl{"net/ipv6/conf/all/forwarding", "1"});
+  std::set<std::string> listening(forwarding.listening.begin(), forwarding.listening.end());
+  if (const std::string& outer = config.interface.masquerade; !outer.empty()) listening.insert(outer);
+  for (const std::string& interface : listening)
+    plan.emplace_back(SetSysctl{"net/ipv6/conf/" + interface + "/accept_ra", "2"});
+  plan.insert(plan.end(), forwarding.ipv6.begin(), forwarding.ipv6.end());
+  plan.emplace_back(SetSysctl{kForwardIpv6, "1"});
 }
 
 }  // namespace
@@ -198,7 +202,9 @@ std::string to_string(const HostChange& change) {
             return std::string(family_name(add.family)) + " rule " + (add.inverted ? "not " : "") +
                    "fwmark " + std::to_string(add.mark) + " table " + std::to_string(add.table);
           },
-          [](const SetSysctl& set) { return "sysctl " + set.name + " = " + set.value; },
+          [](const SetSysctl& set) {
+            return "sysctl " + set.name + (set.along_with.empty() ? " = " + set.value : " put back");
+          },
           [](const SetFirewall& set) { return "nftables table " + table_name(set.spec.interface); },
           [](const SetDns& set) {
             std::string text = "name servers";
@@ -252,6 +258,10 @@ HostPlan plan_host(const Config& config, const HostFacts& facts) {
 bool is_full_tunnel(const Config& config) {
   if (config.interface.table.kind != RouteTable::Kind::kAuto) return false;
   return has_default(config, IpFamily::kIpv4) || has_default(config, IpFamily::kIpv6);
+}
+
+bool is_gateway(const Config& config) {
+  return config.interface.gateway || !config.interface.masquerade.empty();
 }
 
 bool needs_mark(const Config& config) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -54,7 +55,17 @@ struct AddMarkRule {
 struct SetSysctl {
   std::string name;  // "net/ipv4/conf/all/src_valid_mark"
   std::string value;
+  // Not empty: it is not set, but put back, as the kernel changes it along with this one.
+  std::string along_with = {};
   friend bool operator==(const SetSysctl&, const SetSysctl&) = default;
+};
+
+// What the kernel changes along with net/ipv4/ip_forward and net/ipv6/conf/all/forwarding (forwarding.h).
+inline constexpr char kForwardIpv4[] = "net/ipv4/ip_forward";
+inline constexpr char kForwardIpv6[] = "net/ipv6/conf/all/forwarding";
+struct ForwardingFacts {
+  std::vector<SetSysctl> ipv4, ipv6;   // to be put back
+  std::vector<std::string> listening;  // interfaces that have their default route from an advertisement
 };
 
 struct SetFirewall {
@@ -91,10 +102,13 @@ struct HostFacts {
   uint32_t mark = 0;
   uint16_t listen_port = 0;
   std::vector<UdpAddress> endpoints;  // of the peers, as they are now
-  std::vector<TcpSession> sessions;   // from outside, when the tunnel was brought up
+  // From outside, when the tunnel became a full one.
+  std::optional<std::vector<TcpSession>> sessions = {};
   bool has_nftables = true;
   bool has_ipv6 = true;
   std::string cgroup_folder;
+  std::map<std::string, uint64_t> cgroup_ids = {};  // of the configuration's that are there
+  std::optional<ForwardingFacts> forwarding = {};   // when this host became a gateway
   std::map<PublicKey, uint16_t> path_mtus;  // of peers to which less than the tunnel's MTU gets through
 };
 
@@ -105,6 +119,8 @@ struct HostFacts {
 [[nodiscard]] HostPlan plan_host(const config::Config& config, const HostFacts& facts);
 // Whether the configuration makes a full tunnel.
 [[nodiscard]] bool is_full_tunnel(const config::Config& config);
+// Whether this host forwards for its peers.
+[[nodiscard]] bool is_gateway(const config::Config& config);
 // Whether plan_host needs a mark that the sockets must carry.
 [[nodiscard]] bool needs_mark(const config::Config& config);
 // Whether the configuration cannot do without nftables.

@@ -96,7 +96,8 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
   for (const HostChange& change : plan) {
     if (known.has(change)) continue;
     Result<bool, Error> fine = true;
-    if (const auto* set = std::get_if<SetSysctl>(&change)) {
+    const auto* const set = std::get_if<SetSysctl>(&change);
+    if (set != nullptr && set->along_with.empty()) {
       const auto now = read_sysctl(set->name);
       if (!now) return fail(now.error());
       if (*now != set->value) fine = may_write_sysctl(set->name);
@@ -125,6 +126,13 @@ Result<HostState::Applied, Error> HostState::look(const HostChange& change) {
   if (set == nullptr) return applied;
   auto former = read_sysctl(set->name);
   if (!former) return fail(std::move(former.error()));
+  if (!set->along_with.empty()) {
+    const auto others = former_of_others(*set);
+    const auto cause = read_sysctl(set->along_with);
+    applied.ours = others || !cause || *cause != "1";
+    applied.former = others.value_or(*former);
+    return applied;
+  }
   // Where another tunnel has set it, who is the last to need it puts back what was there before the first.
   const auto shared = *former == set->value ? former_of_others(*set) : std::nullopt;
   applied.ours = *former != set->value || shared;
@@ -149,9 +157,11 @@ Result<bool, Error> HostState::make(const Applied& applied, bool replaces) {
   const HostChange& change = applied.change;
   if (!applied.ours) return true;
   if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
-  if (const auto* add = std::get_if<AddRoute>(&change)) return netlink_.add_route(index_, *add, replaces);
+  if (const auto* add = std::get_if<AddRoute>(&change))
+    return netlink_.add_route(index_, *add, replaces ? Existing::kIsReplaced : Existing::kRefuses);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
-  if (const auto* set = std::get_if<SetSysctl>(&change)) return write_sysctl(set->name, set->value);
+  if (const auto* set = std::get_if<SetSysctl>(&change))
+    return set->along_with.empty() ? write_sysctl(set->name, set->value) : true;
   if (const auto* set = std::get_if<SetDns>(&change)) {
     const DnsMethod method = dns_method_of(applied.former);
     return dns_process_ ? dns_process_->set(method, index_, *set) : set_dns(method, interface_, index_, *set);
@@ -177,6 +187,7 @@ Result<bool, Error> HostState::undo_sysctl(const SetSysctl& set, const std::stri
   const auto now = read_sysctl(set.name);
   if (now && *now == former) return true;
   if (former_of_others(set)) return true;
+  if (!set.along_with.empty()) return now ? write_sysctl(set.name, former) : true;
   if (!now || *now != set.value) {
     notes_.push_back(set.name + (now ? " is " + *now + " by now" : " is gone") + ", and is left so");
     return true;
@@ -253,13 +264,20 @@ Result<bool, Error> HostState::change_to(const HostPlan& plan) {
     }
     // What is replaced keeps its place in the order of undoing.
     if (earlier) {
-      journal_.note_undone(std::exchange(applied_[*earlier], one).id);
+      const uint64_t replaced = std::exchange(applied_[*earlier], one).id;
+      if (replaced != one.id) journal_.note_undone(replaced);
     } else {
       applied_.push_back(one);
       standing.catch_up();
     }
   }
   return true;
+}
+
+// Whether what the journal has of `earlier` serves to undo `later` too.
+bool HostState::is_told_by(const Applied& earlier, const Applied& later) {
+  return earlier.id != 0 && announcement_line({0, earlier.change, earlier.former}) ==
+                                announcement_line({0, later.change, later.former});
 }
 
 // What of the plan does not stand yet.
@@ -270,7 +288,10 @@ Result<HostState::Changes, Error> HostState::find_fresh(const HostPlan& plan, co
     if (known.has(change)) continue;
     auto one = look(change);
     if (!one) return fail(std::move(one.error()));
-    if (const auto earlier = known.counterpart_of(change)) one->former = kept[*earlier].former;
+    if (const auto earlier = known.counterpart_of(change)) {
+      one->former = kept[*earlier].former;
+      if (is_told_by(kept[*earlier], *one)) one->id = kept[*earlier].id;
+    }
     fresh.push_back(std::move(*one));
   }
   return fresh;
@@ -284,7 +305,7 @@ void HostState::put_back(const Changes& before, const Changes& kept, const Chang
     const auto earlier = stood.counterpart_of(one->change);
     if (!earlier) {
       static_cast<void>(undo_noted(*one));
-    } else if (make(kept[*earlier], true)) {
+    } else if (make(kept[*earlier], true) && one->id != kept[*earlier].id) {
       journal_.note_undone(one->id);
     }
   }
@@ -304,6 +325,30 @@ Result<bool, Error> HostState::restore_firewall() {
     if (one.ours && std::holds_alternative<SetFirewall>(one.change)) return make(one, true);
   }
   return false;
+}
+
+// Whether it was missing; false also for what is of another kind.
+Result<bool, Error> HostState::add_missing(const HostChange& change) {
+  if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
+  if (const auto* add = std::get_if<AddRoute>(&change))
+    return netlink_.add_route(index_, *add, Existing::kStays);
+  if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
+  return false;
+}
+
+HostState::Restored HostState::restore_network() {
+  Restored restored;
+  restored.is_up = netlink_.is_up(index_).value_or(false);
+  for (const Applied& one : applied_) {
+    if (!restored.is_up && ends_with_interface(one.change)) continue;
+    const auto added = add_missing(one.change);
+    if (!added) {
+      restored.failures.push_back(added.error());
+    } else if (*added) {
+      restored.added.push_back(one.change);
+    }
+  }
+  return restored;
 }
 
 std::vector<Error> HostState::undo_all(KillSwitchAtEnd kill_switch) {

@@ -44,6 +44,15 @@ class HostState {
   // Makes the firewall again that stands by our doing, where somebody else has taken it away. False where
   // there is none.
   [[nodiscard]] Result<bool, Error> restore_firewall();
+  // Adds again what of our addresses, routes and rules somebody else has removed, but, while the interface is
+  // down, nothing that needs it up. Somebody else's route that has taken the place of ours stays. Goes on
+  // after a failure.
+  struct Restored {
+    HostPlan added;
+    std::vector<Error> failures;
+    bool is_up = true;  // the interface
+  };
+  [[nodiscard]] Restored restore_network();
   // Undoes everything, newest first, but a kill switch that is to stay; goes on after a failure. What could
   // not be undone is returned, and stays in the journal; with all undone the journal goes too.
   std::vector<Error> undo_all(KillSwitchAtEnd kill_switch = KillSwitchAtEnd::kLift);
@@ -67,11 +76,13 @@ class HostState {
   [[nodiscard]] Result<Applied, Error> look(const HostChange& change);
   [[nodiscard]] Result<bool, Error> announce(Changes& changes);
   [[nodiscard]] Result<bool, Error> make(const Applied& change, bool replaces);
+  [[nodiscard]] Result<bool, Error> add_missing(const HostChange& change);
   [[nodiscard]] Result<bool, Error> undo(const Applied& applied);
   [[nodiscard]] Result<bool, Error> undo_sysctl(const SetSysctl& set, const std::string& former);
   [[nodiscard]] std::optional<std::string> former_of_others(const SetSysctl& set) const;
   [[nodiscard]] Result<bool, Error> undo_noted(const Applied& applied);
   [[nodiscard]] Result<Changes, Error> find_fresh(const HostPlan& plan, const Changes& kept);
+  [[nodiscard]] static bool is_told_by(const Applied& earlier, const Applied& later);
   void put_back(const Changes& before, const Changes& kept, const Changes& made);
   [[nodiscard]] Result<Firewall*, Error> firewall();
 

@@ -19,6 +19,8 @@ namespace {
 constexpr char kFolder[] = "/run/vpn";
 constexpr char kSuffix[] = ".journal";
 constexpr char kNamespaceMark = '@';  // no interface's name has one
+// Lines that may come to those that count before the file is made anew.
+constexpr size_t kMostAppended = 256;
 
 std::string error_text(int error_number) {
   return std::generic_category().message(error_number);
@@ -105,6 +107,22 @@ bool is_at(const std::string& path, const io::UniqueFd& file) noexcept {
          here.st_dev == there.st_dev;
 }
 
+// On disk when it returns.
+bool write_all(int file, const std::string& text) noexcept {
+  size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t put = write(file, text.data() + written, text.size() - written);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return false;
+    written += static_cast<size_t>(put);
+  }
+  return fsync(file) == 0;
+}
+
+std::string replacement_of(const std::string& path) {
+  return path + ".new";
+}
+
 }  // namespace
 
 std::vector<std::string> Journal::interfaces() {
@@ -130,9 +148,13 @@ bool Journal::is_locked(const std::string& interface) noexcept {
 }
 
 Result<Journal, Error> Journal::open(const std::string& interface, std::chrono::milliseconds patience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
   if (auto made = make_folder(); !made) return fail(std::move(made.error()));
-  const std::string path = path_of(interface);
+  return open_file(path_of(interface), interface, patience);
+}
+
+Result<Journal, Error> Journal::open_file(const std::string& path, const std::string& interface,
+                                          std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
   while (true) {
     io::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file.is_open()) {
@@ -161,12 +183,16 @@ Result<bool, Error> Journal::read(const std::string& interface) {
     return fail(Error{path_, 0, "", "cannot be mended: " + error_text(errno), "remove it"});
   }
   if (whole == 0) {
-    if (append(journal_header(interface, network_namespace()))) return true;
+    header_ = journal_header(interface, network_namespace());
+    if (append(header_)) return true;
     return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
   }
   auto contents = read_journal(std::string_view(text).substr(0, whole), path_, network_namespace());
   if (!contents) return fail(std::move(contents.error()));
   contents_ = std::move(*contents);
+  header_ = text.substr(0, text.find('\n') + 1);
+  for (const JournalEntry& entry : contents_.standing) lines_[entry.id] = announcement_line(entry);
+  appended_count_ = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
   return true;
 }
 
@@ -180,22 +206,36 @@ std::vector<JournalEntry> Journal::standing(const std::string& interface) {
 }
 
 bool Journal::append(const std::string& text) noexcept {
-  size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t put = write(file_.get(), text.data() + written, text.size() - written);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return false;
-    written += static_cast<size_t>(put);
+  appended_count_ += static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+  return write_all(file_.get(), text);
+}
+
+// Whoever looks meanwhile finds the one file or the other, each whole, and each with our lock on it.
+void Journal::compact_when_long() noexcept {
+  const size_t counting = lines_.size() + contents_.addresses.size();
+  if (appended_count_ < kMostAppended + 2 * counting) return;
+  appended_count_ = 0;  // also where it fails: it is tried again as much later
+  std::string text = header_;
+  for (const auto& [id, line] : lines_) text += line;
+  for (const auto& [name, address] : contents_.addresses) text += address_line(name, address);
+  const std::string path = replacement_of(path_);
+  io::UniqueFd file(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.is_open() || flock(file.get(), LOCK_EX | LOCK_NB) != 0) return;
+  if (write_all(file.get(), text) && rename(path.c_str(), path_.c_str()) == 0) {
+    file_ = std::move(file);
+  } else {
+    unlink(path.c_str());
   }
-  return fsync(file_.get()) == 0;
 }
 
 Result<bool, Error> Journal::announce(std::vector<JournalEntry>& entries) {
+  compact_when_long();
   std::string text;
   for (JournalEntry& entry : entries) {
     if (std::holds_alternative<AddAddress>(entry.change)) continue;
     entry.id = ++contents_.last_id;
-    text += announcement_line(entry);
+    text += lines_[entry.id] = announcement_line(entry);
   }
   if (text.empty() || append(text)) return true;
   return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
@@ -203,17 +243,21 @@ Result<bool, Error> Journal::announce(std::vector<JournalEntry>& entries) {
 
 void Journal::note_undone(uint64_t id) noexcept {
   // Undoing again what is undone does no harm, so that a failure here may pass.
-  if (id != 0) static_cast<void>(append(undone_line(id)));
+  if (id == 0) return;
+  lines_.erase(id);
+  static_cast<void>(append(undone_line(id)));
 }
 
 void Journal::note_address(const std::string& name, const std::string& address) noexcept {
   if (std::exchange(contents_.addresses[name], address) == address) return;
+  compact_when_long();
   static_cast<void>(append(address_line(name, address)));
 }
 
 void Journal::remove() noexcept {
+  unlink(replacement_of(path_).c_str());  // of one that a crash cut short
   if (unlink(path_.c_str()) == 0) {
-    static_cast<void>(rmdir(kFolder));  // the last one takes the folder along
+    static_cast<void>(rmdir(std::filesystem::path(path_).parent_path().c_str()));  // the last one takes it
   } else {
     [[maybe_unused]] const int emptied = ftruncate(file_.get(), 0);
   }

@@ -6,10 +6,12 @@
 // may end before it, as that of a container does, and the next has an interface of the same name. Its first
 // line names the interface and the namespace; then comes one JSON object a line, {"id":…, "former":…, …the
 // change…} before something is done, {"undone":id} after it is undone. A last line that is cut off was never
-// acted upon. Whoever has the file open holds a lock on it.
+// acted upon. When many lines tell of what is undone, a file with the others takes its place, where one may
+// be made there. Whoever has the file open holds a lock on it.
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ class Journal {
   // `patience`, or others than root might have written it.
   [[nodiscard]] static Result<Journal, Error> open(const std::string& interface,
                                                    std::chrono::milliseconds patience);
+  // The same of a file with any path.
+  [[nodiscard]] static Result<Journal, Error> open_file(const std::string& path, const std::string& interface,
+                                                        std::chrono::milliseconds patience);
   // The interfaces of this network namespace that have a journal, sorted.
   [[nodiscard]] static std::vector<std::string> interfaces();
   // The files of other network namespaces that no process has open. Whether those are gone cannot be told.
@@ -55,11 +60,15 @@ class Journal {
  private:
   Journal(std::string path, io::UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
   [[nodiscard]] bool append(const std::string& text) noexcept;
+  void compact_when_long() noexcept;
   [[nodiscard]] Result<bool, Error> read(const std::string& interface);
 
   std::string path_;
   io::UniqueFd file_;
   JournalContents contents_;
+  std::string header_;                     // the first line
+  std::map<uint64_t, std::string> lines_;  // of what stands, by its id
+  size_t appended_count_ = 0;              // lines, since there were only those that count
 };
 
 }  // namespace vpn::host

@@ -31,7 +31,9 @@ json to_json(const HostChange& change) {
             {"inverted", add->inverted}};
   }
   if (const auto* set = std::get_if<SetSysctl>(&change)) {
-    return {{"kind", "sysctl"}, {"name", set->name}, {"value", set->value}};
+    json object = {{"kind", "sysctl"}, {"name", set->name}, {"value", set->value}};
+    if (!set->along_with.empty()) object["along_with"] = set->along_with;
+    return object;
   }
   if (const auto* set = std::get_if<SetFirewall>(&change)) {
     json addresses = json::array();
@@ -74,7 +76,8 @@ std::optional<HostChange> change_of(const json& object) {
     return AddMarkRule{family_in(object), word_in(object, "mark"), word_in(object, "table"),
                        object.at("inverted")};
   }
-  if (kind == "sysctl") return SetSysctl{object.at("name"), object.at("value")};
+  if (kind == "sysctl")
+    return SetSysctl{object.at("name"), object.at("value"), object.value("along_with", "")};
   if (kind == "dns") return SetDns{};
   if (kind != "firewall") return std::nullopt;
   SetFirewall firewall;

@@ -28,9 +28,19 @@ void LinkMonitor::take_link(nl_msg* message) {
     handlers_.on_network();
   } else if (link->is_removed) {
     handlers_.on_removed();
-  } else if (link->mtu) {
-    handlers_.on_mtu(static_cast<uint16_t>(*link->mtu));  // TUN's is at most 65,535
+  } else {
+    if (link->mtu) handlers_.on_mtu(static_cast<uint16_t>(*link->mtu));  // TUN's is at most 65,535
+    handlers_.on_loss();
   }
+}
+
+// A host with a changing table of the whole Internet loses routes all the time.
+void LinkMonitor::take_removal(nl_msg* message) {
+  const auto type = nlmsg_hdr(message)->nlmsg_type;
+  if (type != RTM_DELROUTE && type != RTM_DELRULE && type != RTM_DELADDR) return;
+  constexpr uint32_t kLoopback = 1;  // where IPv6 has its unreachable routes
+  const auto route = type == RTM_DELROUTE ? read_route(bytes_of(message)) : std::nullopt;
+  if (!route || route->interface <= kLoopback || route->interface == interface_) handlers_.on_loss();
 }
 
 void LinkMonitor::hear() {
@@ -40,10 +50,14 @@ void LinkMonitor::hear() {
         if (type == RTM_NEWLINK || type == RTM_DELLINK) {
           take_link(message);
         } else {
+          take_removal(message);
           handlers_.on_network();
         }
       },
-      handlers_.on_network);  // of what was lost, something may have mattered
+      [this] {  // of what was lost, something may have mattered
+        handlers_.on_loss();
+        handlers_.on_network();
+      });
 }
 
 }  // namespace vpn::host

@@ -18,6 +18,9 @@ class LinkMonitor {
     std::function<void(uint16_t mtu)> on_mtu;  // with every change of the link, changed or not
     std::function<void()> on_removed;
     std::function<void()> on_network;  // a link, an address, a route or a rule of the rest of the host
+    // An address, a route or a rule was removed that may be the interface's, or it has gone up or down, which
+    // takes some along without a word.
+    std::function<void()> on_loss;
   };
   // Hears of the namespace the caller is in, from now on; `interface` is an index. All handlers must be
   // callable; hear() calls them.
@@ -29,6 +32,7 @@ class LinkMonitor {
 
  private:
   void take_link(nl_msg* message);
+  void take_removal(nl_msg* message);
 
   LinkMonitor(std::unique_ptr<NetlinkListener> listener, unsigned interface, Handlers handlers);
 

@@ -140,6 +140,16 @@ int look_for_table(nl_msg* message, void* out) {
   return NL_OK;
 }
 
+int look_for_advertised_default(nl_msg* message, void* out) {
+  const auto route = read_route(bytes_of(message));
+  if (!route || route->destination_bits != 0 || route->interface == 0) return NL_OK;
+  const auto* const fixed = static_cast<const rtmsg*>(nlmsg_data(nlmsg_hdr(message)));
+  char name[IF_NAMESIZE];
+  if (fixed->rtm_protocol == RTPROT_RA && if_indextoname(route->interface, name) != nullptr)
+    static_cast<std::set<std::string>*>(out)->insert(name);
+  return NL_OK;
+}
+
 int read_route_answer(nl_msg* message, void* out) {
   const auto route = read_route(bytes_of(message));
   if (!route) return NL_SKIP;
@@ -190,6 +200,14 @@ Result<uint32_t, Error> Netlink::mtu_of(unsigned interface) {
   return rtnl_link_get_mtu(link.get());
 }
 
+Result<bool, Error> Netlink::is_up(unsigned interface) {
+  rtnl_link* found = nullptr;
+  const int result = rtnl_link_get_kernel(socket_.get(), static_cast<int>(interface), nullptr, &found);
+  if (result < 0) return fail(Error{"", 0, "", std::string("read the state: ") + nl_geterror(result), ""});
+  const LinkPtr link(found);
+  return (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
+}
+
 Done Netlink::add_address(unsigned interface, const IpPrefix& address) {
   const AddressPtr object = address_of(interface, address);
   return done(rtnl_addr_add(socket_.get(), object.get(), NLM_F_EXCL), "add address " + address.to_string(),
@@ -202,10 +220,11 @@ Done Netlink::remove_address(unsigned interface, const IpPrefix& address) {
               NLE_OBJ_NOTFOUND);
 }
 
-Done Netlink::add_route(unsigned interface, const AddRoute& route, bool replaces) {
-  const int flags = replaces ? NLM_F_REPLACE : NLM_F_EXCL;
+Done Netlink::add_route(unsigned interface, const AddRoute& route, Existing existing) {
+  const int flags = existing == Existing::kIsReplaced ? NLM_F_REPLACE : NLM_F_EXCL;
   const int result = rtnl_route_add(socket_.get(), route_of(interface, route).get(), flags);
   const std::string what = "add " + to_string(route);
+  if (result == -NLE_EXIST && existing == Existing::kStays) return false;
   if (result == -NLE_EXIST) {
     return fail(Error{"", 0, "", what + ": the table has one already",
                       "take the prefix out of AllowedIPs, or choose another Table"});
@@ -252,6 +271,14 @@ bool Netlink::has_route(const IpPrefix& destination, uint32_t table) {
   header.rtm_family = static_cast<unsigned char>(family_of(destination.address.family()));
   RouteQuestion question{destination.normalized(), table};
   return dump(RTM_GETROUTE, header, look_for_route, &question) >= 0 && question.found;
+}
+
+std::set<std::string> Netlink::interfaces_with_advertised_default() {
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  std::set<std::string> names;
+  static_cast<void>(dump(RTM_GETROUTE, header, look_for_advertised_default, &names));
+  return names;
 }
 
 bool Netlink::has_routes(uint32_t table) {

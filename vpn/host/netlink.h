@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "vpn/base/error.h"
@@ -31,6 +32,13 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+// What becomes of a route to the same destination in the same table that is there already.
+enum class Existing : uint8_t {
+  kRefuses,
+  kIsReplaced,  // in one step
+  kStays,       // and nothing is changed
+};
+
 class Netlink {
  public:
   // An error where the kernel has no rtnetlink. Reading needs no right, changing CAP_NET_ADMIN.
@@ -40,13 +48,13 @@ class Netlink {
   [[nodiscard]] Done set_mtu(unsigned interface, uint16_t mtu);
   [[nodiscard]] Done set_up(unsigned interface);
   [[nodiscard]] Result<uint32_t, Error> mtu_of(unsigned interface);
+  [[nodiscard]] Result<bool, Error> is_up(unsigned interface);
 
   // An address with its network, to which the kernel adds the route; and both off again.
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
-  // A route into the interface; or, by another kind, one of no interface. `replaces`: one to the same
-  // destination in the same table, in one step.
-  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, bool replaces = false);
+  // A route into the interface; or, by another kind, one of no interface.
+  [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, Existing existing);
   [[nodiscard]] Done remove_route(unsigned interface, const AddRoute& route);
 
   // `[not] fwmark MARK table TABLE`, at kRulePriority.
@@ -56,6 +64,8 @@ class Netlink {
   [[nodiscard]] bool has_rule_of_ours(IpFamily family);
   // Whether a table has a route to exactly this destination.
   [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
+  // The names of the interfaces that have an IPv6 default route by a router advertisement.
+  [[nodiscard]] std::set<std::string> interfaces_with_advertised_default();
   // Whether a table has any route of either family.
   [[nodiscard]] bool has_routes(uint32_t table);
 
