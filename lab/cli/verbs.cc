@@ -164,13 +164,15 @@ int events(const std::string& name, bool follow) {
   if (!stream || !state.exists())
     return complain({"", fmt::format("there is no lab '{}'", name), "see 'lab list'"});
   for (;;) {
+    // Asked first: what the keeper wrote at its end is then read below.
+    const bool ended = !follow || !state.live_keeper();
     for (std::string line; std::getline(stream, line);) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
       if (!json.is_object()) continue;
       fmt::print("{:10.3f} s  {:<14} {:<16} {}\n", json.value("at", 0.0), json.value("what", ""),
                  json.value("about", ""), json.value("detail", ""));
     }
-    if (!follow || !state.live_keeper()) return 0;
+    if (ended) return 0;
     std::fflush(stdout);
     stream.clear();
     std::this_thread::sleep_for(kFollowInterval);

@@ -114,22 +114,36 @@ bool StateDirectory::exists() const {
   return std::filesystem::exists(file(kFirstFile), error) || std::filesystem::is_empty(path(), error);
 }
 
+Result<bool> StateDirectory::make() const {
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
+  for (;;) {
+    // Others must not be able to make us follow their links: the root is ours alone.
+    if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
+      return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
+    }
+    struct stat owner {};
+    const bool looked = ::lstat(root().c_str(), &owner) == 0;
+    const bool gone = !looked && errno == ENOENT;
+    if (!gone && (!looked || !S_ISDIR(owner.st_mode) || owner.st_uid != ::geteuid())) {
+      return fail(root(), "it is not a directory of this user",
+                  "remove it, or name another place by LAB_STATE");
+    }
+    if (!gone && ::mkdir(path().c_str(), 0700) == 0) return true;
+    if (errno == EEXIST) return false;
+    // Whoever took down the last lab has removed the root in the meantime.
+    if (errno != ENOENT || std::chrono::steady_clock::now() >= deadline) {
+      return fail_errno(path(), "making the directory", "name another place by LAB_STATE");
+    }
+  }
+}
+
 Result<UniqueFd> StateDirectory::create() const {
-  // Others must not be able to make us follow their links: the root is ours alone.
-  if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
-  }
-  struct stat owner {};
-  if (::lstat(root().c_str(), &owner) != 0 || !S_ISDIR(owner.st_mode) || owner.st_uid != ::geteuid()) {
-    return fail(root(), "it is not a directory of this user",
-                "remove it, or name another place by LAB_STATE");
-  }
-  const bool made = ::mkdir(path().c_str(), 0700) == 0;
-  if (!made && errno != EEXIST) return fail_errno(path(), "making the directory");
-  if (!made && !exists()) {
+  const auto made = make();
+  if (!made) return fail(made.error());
+  if (!*made && !exists()) {
     return fail(path(), "it is in the way, and no lab's", "choose another --name, or remove it");
   }
-  if (!made) return fail(somebody_at_work());
+  if (!*made) return fail(somebody_at_work());
   auto claimed = claim({});
   if (!claimed) return fail(somebody_at_work());
   return claimed;

@@ -69,6 +69,8 @@ class StateDirectory {
 
  private:
   [[nodiscard]] Error somebody_at_work() const;
+  // Makes the root and the directory, whatever others remove meanwhile; whether it was not there before.
+  [[nodiscard]] Result<bool> make() const;
 
   std::string name_;
 };
