@@ -273,10 +273,15 @@ class Capture:
         return pcapng.read(self.file)
 
     def stop(self) -> None:
-        """Ends it; what was captured is in the file. A second call does nothing."""
+        """Ends it; what was captured is in the file. A second call does nothing. Raises LabError where it does not end."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=20)
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.communicate()
+            raise LabError(f"capture of {self.target}: no end within 20 s of SIGINT") from error
 
     def __enter__(self) -> "Capture":
         return self
