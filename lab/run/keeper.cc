@@ -82,6 +82,15 @@ std::string hosts_file(const Topology& topology) {
   return text;
 }
 
+// Whether a program of the topology runs on a host, a daemon or a service, which others may speak to.
+bool serves(const Topology& topology, const std::string& host) {
+  const auto is_here = [&](const auto& one) { return one.host == host; };
+  return std::any_of(topology.services.begin(), topology.services.end(), is_here) ||
+         std::any_of(topology.tunnels.begin(), topology.tunnels.end(), [&](const Tunnel& tunnel) {
+           return std::any_of(tunnel.members.begin(), tunnel.members.end(), is_here);
+         });
+}
+
 // Where the nameserver of a host is: the first DNS service of the lab, if there is one.
 std::string resolver_file(const Topology& topology) {
   for (const Service& service : topology.services) {
@@ -326,7 +335,8 @@ Result<void> Keeper::add_nats() {
       return fail(where, "its outside has no IPv4 address", "give the link '" + nat.outside + "' one");
     const auto scope = NetworkNamespaceScope::enter(hosts_.at(host.name).network());
     if (!scope) return fail(scope.error());
-    if (auto loaded = load_ruleset(where, nat_ruleset(nat, *outside)); !loaded) return loaded;
+    const std::string rules = nat_ruleset(nat, *outside, serves(plan_.topology, host.name));
+    if (auto loaded = load_ruleset(where, rules); !loaded) return loaded;
     const std::string seconds =
         std::to_string(std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count());
     for (const char* name :
