@@ -70,8 +70,8 @@ class Ruleset {
     return text + "  }\n";
   }
 
-  // What no inside socket has asked for ends here. Let into the router itself, it would be answered with ICMP,
-  // and be a flow in conntrack whose port an inside socket may need a moment later.
+  // What no inside socket has asked for ends here. Let into the router itself, it would be answered with
+  // ICMP, and be a flow in conntrack whose port an inside socket may need a moment later.
   [[nodiscard]] std::string guard() const {
     std::string text = fmt::format(
         "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
