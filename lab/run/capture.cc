@@ -28,6 +28,7 @@ namespace {
 
 constexpr size_t kLongestPacket = 256 * 1024;
 constexpr int kReceiveBuffer = 16 << 20;
+constexpr const char* kAsWhoeverMadeIt = "run as the user who brought the lab up";
 constexpr uint16_t kLinkTypeEthernet = 1;
 constexpr uint16_t kLinkTypeRaw = 101;
 
@@ -45,9 +46,10 @@ Result<void> enter_host(pid_t holder) {
                          ::stat((base + "user").c_str(), &other) == 0 && own.st_ino == other.st_ino;
   const UniqueFd user(::open((base + "user").c_str(), O_RDONLY | O_CLOEXEC));
   const UniqueFd network(::open((base + "net").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!same_user && ::setns(user.get(), CLONE_NEWUSER) != 0) return fail_errno("capture", "entering the lab");
+  if (!same_user && ::setns(user.get(), CLONE_NEWUSER) != 0)
+    return fail_errno("capture", "entering the lab", kAsWhoeverMadeIt);
   if (::setns(network.get(), CLONE_NEWNET) != 0)
-    return fail_errno("capture", "entering the host", "run as the user who brought the lab up");
+    return fail_errno("capture", "entering the host", kAsWhoeverMadeIt);
   return {};
 }
 
@@ -56,11 +58,11 @@ Result<Ear> listen_at(const CapturePoint& point) {
   Ear ear;
   ear.only_outgoing = point.only_outgoing;
   ear.socket = UniqueFd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!ear.socket.is_open()) return fail_errno(point.label, "making a packet socket");
+  if (!ear.socket.is_open()) return fail_errno(point.label, "making a packet socket", kAsWhoeverMadeIt);
   ifreq request{};
   std::strncpy(request.ifr_name, point.interface.c_str(), IFNAMSIZ - 1);
   if (::ioctl(ear.socket.get(), SIOCGIFHWADDR, &request) != 0)
-    return fail_errno(point.label, "looking the interface up");
+    return fail_errno(point.label, "looking the interface up", "see 'lab status' for what the host has now");
   if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER && request.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK)
     ear.link_type = kLinkTypeRaw;
   const int on = 1;
@@ -74,7 +76,8 @@ Result<Ear> listen_at(const CapturePoint& point) {
   address.sll_protocol = htons(ETH_P_ALL);
   address.sll_ifindex = static_cast<int>(::if_nametoindex(point.interface.c_str()));
   if (::bind(ear.socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail_errno(point.label, "listening on the interface");
+    return fail_errno(point.label, "listening on the interface",
+                      "see 'lab status' for what the host has now");
   }
   return ear;
 }

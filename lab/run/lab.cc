@@ -243,8 +243,8 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
 Result<std::string> Lab::ask(const std::string& request) const {
   const auto socket = connect_unix(state_.file("control.sock"));
   if (!socket) return fail(socket.error());
-  if (auto sent = write_all(*socket, request + "\n"); !sent) return fail(sent.error());
-  const auto answer = read_until(*socket, "\n");
+  if (auto sent = write_all(*socket, "lab " + name(), request + "\n"); !sent) return fail(sent.error());
+  const auto answer = read_until(*socket, "lab " + name(), "\n");
   if (!answer) return fail(answer.error());
   const Json json = Json::parse(*answer, nullptr, false);
   if (!json.is_object())

@@ -23,6 +23,7 @@ namespace lab {
 namespace {
 
 constexpr std::chrono::seconds kAnswerWait{10};
+constexpr const char* kSeeWhetherItLives = "see 'lab status' for what runs, and the logs beside it";
 constexpr size_t kLongestAnswer = size_t{16} << 20;
 constexpr std::chrono::milliseconds kClaimPoll{2};
 // The first file that a lab has and the last that goes: what tells its directory from others.
@@ -225,7 +226,7 @@ Result<UniqueFd> connect_unix(const std::string& path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.is_open()) return fail_errno(path, "making a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
-    return fail_errno(path, "connecting");
+    return fail_errno(path, "connecting", kSeeWhetherItLives);
   }
   return socket;
 }
@@ -243,7 +244,7 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   return socket;
 }
 
-Result<std::string> read_until(const UniqueFd& socket, const std::string& end) {
+Result<std::string> read_until(const UniqueFd& socket, const std::string& where, const std::string& end) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
   std::string text;
   while (!text.ends_with(end)) {
@@ -252,22 +253,22 @@ Result<std::string> read_until(const UniqueFd& socket, const std::string& end) {
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const int ready = left.count() <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left.count()));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return fail("", "no answer within ten seconds");
+    if (ready <= 0) return fail(where, "no answer within ten seconds", kSeeWhetherItLives);
     char buffer[65536];
     const ssize_t count = ::read(socket.get(), buffer, sizeof buffer);
-    if (count < 0) return fail_errno("", "reading an answer");
+    if (count < 0) return fail_errno(where, "reading an answer", kSeeWhetherItLives);
     if (count == 0) return text;
     text.append(buffer, static_cast<size_t>(count));
-    if (text.size() > kLongestAnswer) return fail("", "the answer is longer than any can be");
+    if (text.size() > kLongestAnswer) return fail(where, "the answer is longer than any can be");
   }
   return text;
 }
 
-Result<void> write_all(const UniqueFd& socket, const std::string& text) {
+Result<void> write_all(const UniqueFd& socket, const std::string& where, const std::string& text) {
   for (size_t done = 0; done < text.size();) {
     const ssize_t count = ::send(socket.get(), text.data() + done, text.size() - done, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno("", "writing a request");
+    if (count < 0) return fail_errno(where, "writing a request", kSeeWhetherItLives);
     done += static_cast<size_t>(count);
   }
   return {};

@@ -320,6 +320,18 @@ def test_too_small_a_share_of_reordering_goes_by_wire(lab: LabProgram, tmp_path)
         assert "so small a share" in lab.refused("impair", "wan", "delay=20ms", "reorder=0.001%")
 
 
+@pytest.mark.parametrize("weather", ["corrupt=1%", "mtu=1400"])
+def test_what_netem_does_in_a_way_of_its_own_goes_by_wire(lab: LabProgram, tmp_path: Path, weather: str) -> None:
+    """Unless netem is asked for by name."""
+    file = tmp_path / "pair.toml"
+    for engine in ("auto", "netem") if "netem" in engines(lab) else ("auto",):
+        file.write_text('[[host]]\nname = "left"\n[[host]]\nname = "right"\n[[link]]\nname = "wan"\nends = ["left", "right"]\n'
+                        f'subnet = "192.0.2.0/24"\nengine = "{engine}"\nimpair = "{weather}"\n')
+        lab("up", str(file))
+        assert lab.status()["links"][0]["engine"] == {"auto": "wire", "netem": "netem"}[engine]
+        lab("down")
+
+
 def test_an_mtu_is_answered_by_icmp_or_is_a_black_hole(lab: LabProgram) -> None:
     up(lab, "--seed", "1")
     ping = ["exec", "left", "--", "ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1400"]
