@@ -150,11 +150,17 @@ int link(const std::string& name, const std::string& link, const std::string& st
 int capture(const CaptureArguments& arguments) {
   const auto lab = Lab::open(arguments.name);
   if (!lab) return complain(lab.error());
-  const auto count =
+  const auto captured =
       lab->capture(arguments.target, arguments.file, {arguments.packets, arguments.seconds},
                    [&] { fmt::print(stderr, "capturing {}; end with Ctrl-C\n", arguments.target); });
-  if (!count) return complain(count.error());
-  fmt::print("{} packets in {}\n", *count, arguments.file);
+  if (!captured) return complain(captured.error());
+  const bool to_output = arguments.file == "-";
+  fmt::print(to_output ? stderr : stdout, "{} packets in {}\n", captured->packets,
+             to_output ? "standard output" : arguments.file);
+  if (captured->lost > 0) {
+    fmt::print(stderr, "lab: the capture lacks {} packets; remedy: send less, or capture one link alone\n",
+               captured->lost);
+  }
   return 0;
 }
 

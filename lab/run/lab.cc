@@ -271,7 +271,7 @@ Result<void> Lab::set_link_up(const std::string& link, bool up) const {
   return {};
 }
 
-Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
+Result<Captured> Lab::capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
                               const std::function<void()>& ready) const {
   const auto answer = ask(R"({"do":"status"})");
   if (!answer) return fail(answer.error());
