@@ -17,7 +17,9 @@ from _pytest.terminal import TerminalReporter
 pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
 import leftovers  # noqa: E402
-from running import BUILD, IN_CI, cannot_run, needs_root  # noqa: E402  (it finds vpnlab)
+from running import BUILD, cannot_run, needs_root  # noqa: E402  (it finds vpnlab and ci/)
+
+import no_skips  # noqa: E402
 
 from meeting import Meeting  # noqa: E402
 from report import Page, Recording, slug_of  # noqa: E402
@@ -64,12 +66,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
-    """In CI nothing may be skipped but what does not apply by design."""
+    """What a report tells besides; and in CI nothing may be skipped but what does not apply by design."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if IN_CI and report.skipped and not hasattr(report, "wasxfail") and "by design: " not in str(report.longrepr):
-        report.outcome = "failed"
-        report.longrepr = f"skipped where it should have run: {report.longrepr}"
+    no_skips.judge(report)
     if report.when == "call" and report.failed:
         item.stash[FAILED] = True
     again = f"pytest '{os.path.relpath(item.path)}::{item.nodeid.partition('::')[2]}'"
@@ -154,6 +154,11 @@ def recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def take_down(lab: Lab) -> list[str]:
+    lab.down()
+    return []
+
+
 @pytest.fixture
 def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
     """Makes labs: make_lab("pair", settings={"loss": "5%"}). They are down, and nothing is left of them, when the test ends."""
@@ -180,11 +185,11 @@ def make_lab(recording: Recording, request: pytest.FixtureRequest) -> Iterator[C
     yield make
     problems = []
     for lab in labs:
-        problems += recording.finish(lab)
-        try:
-            lab.down()
-        except LabError as error:
-            problems.append(str(error))
+        for step in (recording.finish, take_down):  # whatever becomes of the one, the other is due, and the next lab's
+            try:
+                problems += step(lab)
+            except Exception as error:
+                problems.append(f"{step.__name__} of {lab.name}: {error!r}")
         problems += leftovers.of_lab(lab.name)
     recording.failed |= bool(problems)
     assert not problems, "left behind:\n" + "\n".join(problems)

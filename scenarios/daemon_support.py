@@ -246,6 +246,32 @@ def make_pair(folder: pathlib.Path) -> Iterator[Pair]:
             host.close()
 
 
+# An `ip` that knows no WireGuard, and no trace of the module: wg-quick would take the kernel's own, where there is one. All in the mounts
+# of this one command. $0 is a folder for it.
+WITHOUT_KERNEL_WIREGUARD = """
+ip=$(readlink -f "$(command -v ip)")
+touch "$0/real" "$0/ip" && chmod 755 "$0/ip"
+cat >"$0/ip" <<END
+#!/bin/sh
+case " \\$* " in *" type wireguard "*) echo "Error: Unknown device type." >&2; exit 2 ;; esac
+exec $0/real "\\$@"
+END
+mount --bind "$ip" "$0/real" && mount --bind "$0/ip" "$ip" && mount -t tmpfs none /sys/module
+exec wg-quick "$@"
+"""
+
+
+def wg_quick(host: Host, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """wg-quick on a host, with our daemon in the place of the kernel's WireGuard."""
+    folder = host.folder / "wg-quick"
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["ip", "netns", "exec", host.name, "sh", "-ec", WITHOUT_KERNEL_WIREGUARD, str(folder), *map(str, words)],
+                          env={**os.environ, "WG_QUICK_USERSPACE_IMPLEMENTATION": str(VPN_WIREGUARD)}, capture_output=True, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
 def missing_tools() -> str | None:
     """What keeps these tests from running here, with its remedy."""
     if os.geteuid() != 0:

@@ -107,8 +107,12 @@ class Host:
         self._holder = subprocess.Popen([*WITH_US, "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child",
                                          "--propagation", "private", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True)
         assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == "ready\n", f"host {name} could not be made"
-        self.pid = int(pathlib.Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text())
+        try:
+            assert self._holder.stdout.readline() == "ready\n", f"host {name} could not be made"
+            self.pid = int(pathlib.Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text())
+        except BaseException:
+            kill(self._holder)
+            raise
 
     def path(self, path: str) -> pathlib.Path:
         """A path of the host's own, from outside."""
@@ -220,11 +224,15 @@ class World:
         self.folder = folder
         self._captures: list[Capture | Frames] = []
         self.hosts: list[Host] = []
-        self.client, self.rogue, self.router, self.server, self.internet = (
-            self._add(name) for name in ("client", "rogue", "router", "server", "internet"))
-        self._wire()
-        self.keys = {name: self._key() for name in ("client", "server")}
-        self.internet.start("/usr/bin/python3", "-c", ANSWER, WEB, NAMES, WEB6, ready="ready")
+        try:
+            self.client, self.rogue, self.router, self.server, self.internet = (
+                self._add(name) for name in ("client", "rogue", "router", "server", "internet"))
+            self._wire()
+            self.keys = {name: self._key() for name in ("client", "server")}
+            self.internet.start("/usr/bin/python3", "-c", ANSWER, WEB, NAMES, WEB6, ready="ready")
+        except BaseException:
+            self.close()
+            raise
 
     def _add(self, name: str) -> Host:
         self.hosts.append(Host(name))
@@ -345,11 +353,13 @@ class Daemon:
 @contextlib.contextmanager
 def make_world() -> Iterator[World]:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="vpn-host-"))
-    world = World(folder)
     try:
-        yield world
+        world = World(folder)
+        try:
+            yield world
+        finally:
+            world.close()
     finally:
-        world.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

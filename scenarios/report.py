@@ -78,9 +78,12 @@ class LabWatch:
         """Ends the watch while the lab still stands; what a lab must not leave in its logs, or have happen to its daemons."""
         self._ending.set()
         self._sampler.join()
-        for capture in [*self.captures, *self.host_captures]:
-            capture.stop()
         problems = []
+        for capture in [*self.captures, *self.host_captures]:
+            try:
+                capture.stop()
+            except LabError as error:
+                problems.append(str(error))
         with contextlib.suppress(OSError):
             shutil.copytree(self.lab.state_folder / "logs", self.folder / "logs", dirs_exist_ok=True)
             for name in ("events.jsonl", "fates.jsonl"):

@@ -7,8 +7,7 @@ from typing import NoReturn
 import pytest
 
 BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build"))
-IN_CI = os.environ.get("CI") == "true"
-sys.path.insert(0, str(BUILD / "python"))
+sys.path[:0] = [str(BUILD / "python"), str(pathlib.Path(__file__).parent.parent / "ci")]
 
 
 def cannot_run(reason: str, remedy: str) -> NoReturn:

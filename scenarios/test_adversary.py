@@ -75,7 +75,7 @@ def test_changed_data_is_dropped_in_silence(attacked: AttackedTunnel, change: st
     assert attacked.exchange("left", 1) == 1
     adversary = attacked.adversary
     adversary.drop("data", sender="left", last=1)
-    assert attacked.send("left", 1) == [0], "the adversary keeps it"
+    assert attacked.send("left", 1, arriving=0) == [0], "the adversary keeps it"
     one, other = (adversary.last_seen("data", "left").datagram, adversary.last_seen("data", "right").datagram)
     changed = {"corrupt": flipped(one, -1), "truncate": one[:-1], "splice": one[:HEADER_BYTES] + other[HEADER_BYTES:]}[change]
     with dropped_in_silence(attacked, "right", data_auth=1):
@@ -97,8 +97,9 @@ def test_a_flow_survives_what_is_changed_in_it(attacked: AttackedTunnel, change:
         attacked.adversary.truncate("data", -5, sender="left", last=10)
     else:
         attacked.adversary.splice("data", sender="left")
-    lost = sum(count == 0 for count in attacked.send("left", 20))
-    assert lost == (19 if change == "splice" else 10) and has_dropped(attacked, "right", lost, "data_auth")
+    expected = 19 if change == "splice" else 10
+    lost = sum(count == 0 for count in attacked.send("left", 20, arriving=20 - expected))
+    assert lost == expected and has_dropped(attacked, "right", lost, "data_auth")
     attacked.adversary.let_pass()
     assert attacked.send("left", 5) == [1] * 5
 
@@ -107,7 +108,7 @@ def test_a_flow_survives_what_is_changed_in_it(attacked: AttackedTunnel, change:
 def test_every_byte_of_a_data_message_changed(attacked: AttackedTunnel) -> None:
     assert attacked.exchange("left", 1) == 1
     attacked.adversary.drop("data", sender="left", last=1)
-    assert attacked.send("left", 1) == [0]
+    assert attacked.send("left", 1, arriving=0) == [0]
     datagram = attacked.adversary.last_seen("data", "left").datagram
     before = attacked.state("right")
     for position in range(len(datagram)):
@@ -121,7 +122,7 @@ def test_every_byte_of_a_data_message_changed(attacked: AttackedTunnel) -> None:
 @pytest.mark.req("M4.2", "S5")
 @pytest.mark.parametrize("message, sender, receiver", [("initiation", "left", "right"), ("response", "right", "left")])
 def test_every_byte_of_a_handshake_message_changed(attacked: AttackedTunnel, message: str, sender: str, receiver: str) -> None:
-    attacked.adversary.drop(message, last=1)
+    attacked.adversary.drop(message)  # retransmissions too, however long all this takes
     assert attacked.exchange("left", 1) == 0
     datagram = attacked.adversary.last_seen(message, sender).datagram
     lasting = ("endpoint", "received_bytes", "sessions")
@@ -131,6 +132,7 @@ def test_every_byte_of_a_handshake_message_changed(attacked: AttackedTunnel, mes
     attacked.settle()
     assert has_dropped(attacked, receiver, len(datagram) - 16, "bad_mac1", "unknown_type", "bad_length")
     assert [attacked.state(receiver)[key] for key in lasting] == before and attacked.adversary.answers() == []
+    attacked.adversary.let_pass()
     assert any(attacked.exchange("left", 1) for _ in range(12))
 
 
@@ -156,11 +158,14 @@ def test_garbage_of_any_length(attacked: AttackedTunnel, length: int) -> None:
 
 @pytest.mark.req("S5")
 def test_an_established_flow_keeps_its_packets_under_a_flood(attacked: AttackedTunnel) -> None:
+    """The node handles a thousand handshakes a second, and is under load while more than 512 wait: so many come, and more, at once."""
     assert attacked.exchange("left", 1) == 1
     came = []
-    for _ in range(10):
-        attacked.adversary.flood("right", 200)
-        came += attacked.send("left", 10, interval=0.001)
-    assert sum(came) >= 80 and max(came) == 1
+    for _ in range(5):
+        attacked.adversary.flood("right", 2000)
+        came += attacked.send("left", 10, interval=0.001, arriving=8)
+    assert sum(came) >= 40 and max(came) == 1
     answers = attacked.adversary.answers()
-    assert len(answers) <= 2000 and {len(answer) for answer in answers} <= {64}, "cookie replies alone, none longer than its question"
+    assert len(answers) <= 10_000 and {len(answer) for answer in answers} <= {64}, "cookie replies alone, none longer than its question"
+    if attacked.counts:
+        assert answers and attacked.drops("right")["cookie_required"] >= len(answers), "it was under load"

@@ -29,3 +29,16 @@ def test_a_capture_of_the_link_holds_no_plaintext(pair: Lab, tmp_path: pathlib.P
     on_the_link = captured(pair, "left", "wan", tmp_path)
     assert len(on_the_link) > 10 * 100
     assert PLAINTEXT[:8] not in on_the_link
+
+
+def test_a_capture_hears_a_daemon_that_comes_back(pair: Lab, tmp_path: pathlib.Path) -> None:
+    """Its interface is another then, with the same name."""
+    left = pair.host("left")
+    with left.capture(tmp_path / "left.pcapng") as capture:
+        assert left.ping("10.77.0.2", count=1) == 1
+        configuration = left.daemon().configuration()
+        left.daemon().stop()
+        left.daemon().start(configuration)
+        assert left.ping("10.77.0.2", count=5) == 5
+    requests = [packet.ip for packet in capture.packets() if packet.interface == "wg0" and packet.outgoing and packet.ip[9] == 1]
+    assert len({request[24:26] for request in requests}) == 2, "of both pings"

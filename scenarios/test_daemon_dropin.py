@@ -4,13 +4,12 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from daemon_support import (VPN, VPN_WIREGUARD, Daemon, Host, Pair, give_addresses, make_pair, missing_tools, new_key,
-                            new_preshared_key, run, unique_name, wait_until)
+from daemon_support import (CONTROL_FOLDER, VPN, Daemon, Host, Pair, give_addresses, make_pair, missing_tools, new_key,
+                            new_preshared_key, run, unique_name, wait_until, wg_quick)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -154,14 +153,6 @@ def test_two_clients_that_take_turns_byte_by_byte(pair: Pair) -> None:
 
 # ── wg-quick ──
 
-def wg_quick(host: Host, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WG_QUICK_USERSPACE_IMPLEMENTATION": str(VPN_WIREGUARD)}
-    done = subprocess.run(["ip", "netns", "exec", host.name, "wg-quick", *map(str, words)], env=environment, text=True,
-                          capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
-    assert not check or done.returncode == 0, done.stderr
-    return done
-
-
 def test_wg_quick_saves_strips_and_holds_two_interfaces(pair: Pair) -> None:
     paths = [pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\nAddress = 10.{n}.0.1/24\n"
                                     f"PostUp = wg set %i fwmark 0x{n}\n[Peer]\nPublicKey = {new_key().public}\n"
@@ -170,6 +161,7 @@ def test_wg_quick_saves_strips_and_holds_two_interfaces(pair: Pair) -> None:
     assert "Address" not in stripped and "PostUp" not in stripped and "AllowedIPs = 10.5.0.2/32" in stripped
     for path in paths:
         wg_quick(pair.left, "up", path)
+        assert (CONTROL_FOLDER / f"{path.stem}.sock").exists(), "it is ours"
     second = wg_quick(pair.left, "up", paths[0], check=False)
     assert second.returncode == 1 and "already exists" in second.stderr
     assert [run("wg", "show", path.stem, "fwmark").stdout.strip() for path in paths] == ["0x5", "0x6"]

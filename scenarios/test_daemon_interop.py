@@ -5,13 +5,12 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from daemon_support import (DEADLINE, VPN_WIREGUARD, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
-                            new_key, new_preshared_key, run, unique_name, wait_until)
+from daemon_support import (CONTROL_FOLDER, DEADLINE, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
+                            new_key, new_preshared_key, run, unique_name, wait_until, wg_quick)
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -173,17 +172,11 @@ def test_wg_quick_up_and_down(pair: Pair) -> None:
     path = pair.left.write_config(
         f"[Interface]\nPrivateKey = {keys[0].private}\nAddress = 10.9.0.1/24\nMTU = 1400\n"
         f"[Peer]\nPublicKey = {keys[1].public}\nAllowedIPs = 10.9.0.0/24, 198.51.100.0/24\nEndpoint = 192.0.2.2:51821\n")
-    environment = {**os.environ, "WG_QUICK_USERSPACE_IMPLEMENTATION": str(VPN_WIREGUARD)}
-
-    def wg_quick(*words: object) -> None:
-        done = subprocess.run(["ip", "netns", "exec", pair.left.name, "wg-quick", *map(str, words)], env=environment,
-                              capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, done.stderr
-
-    wg_quick("up", path)
+    wg_quick(pair.left, "up", path)
+    assert (CONTROL_FOLDER / f"{path.stem}.sock").exists(), "it is ours"
     pair.left.wait_ping("10.9.0.2")
     assert "mtu 1400" in pair.left.ip("link", "show", path.stem)
-    wg_quick("down", path)
+    wg_quick(pair.left, "down", path)
     assert path.stem not in pair.left.interfaces()
     wait_until(lambda: path.stem not in run("wg", "show", "interfaces").stdout, "the daemon ends with its interface")
 

@@ -62,6 +62,7 @@ def needs_netem() -> None:
     said = subprocess.run([BUILD / "bin" / "lab", "doctor"], capture_output=True, text=True, check=False).stdout
     for needed in ("netem", "WireGuard in the kernel"):
         if f"ok       {needed}" not in said:
+            assert "LAB_REQUIRE_NETEM" not in os.environ, f"the netem lane has no {needed}: {said}"
             pytest.skip(f"by design: this kernel has no {needed}; 'make test-netem' runs this test under one that has")
 
 
@@ -79,9 +80,9 @@ def lab_command(lab: Lab, host: str, *command: str) -> list[str]:
     return [str(BUILD / "bin" / "lab"), "exec", "--name", lab.name, host, "--", *command]
 
 
-def reaches(lab: Lab, host: str, address: str) -> None:
+def reaches(lab: Lab, host: str, address: str, patience: float = 60) -> None:
     """One answered ping within a deadline: weather may take some."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience
     while subprocess.run(lab_command(lab, host, "ping", "-c", "1", "-W", "2", address), capture_output=True,
                          check=False).returncode != 0:
         assert time.monotonic() < deadline, f"{host} does not reach {address}"
@@ -128,8 +129,9 @@ def test_a_file_comes_through_a_slow_link_and_its_full_queue(make_pair: Callable
 
 
 def test_handshakes_get_through_half_of_all_packets_lost(make_pair: Callable[..., Lab]) -> None:
+    """A try comes through one time in four, and there is one every five seconds: forty of them fail once in 100,000 runs."""
     lab = make_pair("kernel", "delay=10ms loss=50%")
-    reaches(lab, "right", "10.77.0.1")
+    reaches(lab, "right", "10.77.0.1", patience=240)
 
 
 def set_clock(step: float) -> None:

@@ -24,12 +24,6 @@ def answers(lab: Lab, sender: str, address: str, attempts: int = 40) -> bool:
     return any(lab.host(sender).ping(address, count=1, deadline=1) == 1 for _ in range(attempts))
 
 
-def session_age(lab: Lab, host: str) -> float:
-    """Seconds since the handshake, as the daemon tells."""
-    (peer,) = lab.host(host).daemon().peers().values()
-    return max(float(line.split()[2]) for line in peer["session"])
-
-
 @pytest.mark.lab
 @pytest.mark.req("N1", "M2.3")
 def test_two_hosts_behind_one_nat(make_lab: Callable[..., Lab]) -> None:
@@ -50,10 +44,7 @@ def test_a_nat_forgets_after_three_seconds(make_lab: Callable[..., Lab], keepali
     lab = make_lab(str(HERE / "one-nat.toml"), settings={"udp_timeout": "3s", "keepalive": str(keepalive), "nat": "restricted"})
     assert lab.host("one").ping("10.77.0.1", count=2) == 2
     before = lab.host("one").daemon().counters()["sent_datagrams"]
-    end = time.monotonic() + DEADLINE
-    while session_age(lab, "one") < 6:  # and with it the NAT's silence, three seconds and more
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    time.sleep(4)  # of silence; ten seconds after the last answer, the one inside sends a keepalive of its own accord
     assert (lab.host("one").daemon().counters()["sent_datagrams"] > before) == arrives, "the keepalives are what keeps it open"
     assert (lab.host("server").ping("10.77.0.2", count=1, deadline=2) == 1) == arrives
 

@@ -153,7 +153,7 @@ def test_the_story_of_a_lab_says_why(make_lab: Callable[..., Lab], recording: Re
     real.exchange("left", 1)
     for weather in (["drop=data"], ["clear", "loss=100%"], ["clear", "duplicate=100%"], ["clear", "queue=1", "rate=8kbit"]):
         lab.link("west").impair(*weather, sender="left")
-        lab.host("left").run("ping", "-c", "3", "-i", "0.01", "-W", "1", "-n", RealTunnel.ADDRESSES["right"], check=False)
+        lab.host("left").run("ping", "-c", "20", "-i", "0.01", "-W", "1", "-n", RealTunnel.ADDRESSES["right"], check=False)
     real.close()
     recording.finish(lab)
     watch.write()

@@ -19,8 +19,9 @@ class Tunnel(Protocol):
 
     counts: bool  # whether its ends tell what they drop, and why
 
-    def send(self, sender: str, count: int, interval: float = 0.01) -> list[int]:
-        """Sends so many packets; how often each of them was delivered, once nothing is under way any more."""
+    def send(self, sender: str, count: int, interval: float = 0.01, arriving: int | None = None) -> list[int]:
+        """Sends so many packets; how often each of them was delivered, once nothing is under way any more. Of `arriving` of them (all,
+        where nothing is said) it waits for the delivery first: quiet alone may be that of a machine too busy to deliver."""
 
     def state(self, host: str) -> dict[str, Any]:
         """What a message that proves nothing must leave as it is: "received_bytes", and more that the world tells."""
@@ -63,10 +64,13 @@ def answers_within(tunnel: Tunnel, sender: str, attempts: int) -> bool:
 
 
 def has_dropped(tunnel: Tunnel, host: str, count: int, *reasons: str) -> bool:
-    """Whether a host has counted so many drops, for these reasons alone (none: for any). Of one that tells no drops, nothing is held."""
+    """Whether a host has counted so many drops, for these reasons alone (none: for any), for which it is waited. Of one that tells no
+    drops, nothing is held."""
     if not tunnel.counts:
         return True
-    drops = tunnel.drops(host)
+    end = time.monotonic() + DEADLINE
+    while sum((drops := tunnel.drops(host)).values()) < count and time.monotonic() < end:
+        time.sleep(0.01)
     return sum(drops.values()) == count and (not reasons or set(drops) <= set(reasons))
 
 
@@ -117,7 +121,7 @@ class SimulatedTunnel:
         """Puts an adversary between the two."""
         self.adversary = SimulatedAdversary(self.world, "left", "right")
 
-    def send(self, sender: str, count: int, interval: float = 0.01) -> list[int]:
+    def send(self, sender: str, count: int, interval: float = 0.01, arriving: int | None = None) -> list[int]:
         packets = []
         for _ in range(count):
             packets.append(self.world.send(sender, other(sender)))
@@ -185,7 +189,7 @@ class RealTunnel:
             self._sockets[host] = made
         return self._sockets[host]
 
-    def send(self, sender: str, count: int, interval: float = 0.01) -> list[int]:
+    def send(self, sender: str, count: int, interval: float = 0.01, arriving: int | None = None) -> list[int]:
         receiver = other(sender)
         there, here = self.socket_of(receiver), self.socket_of(sender)
         numbers = range(self._numbers, self._numbers + count)
@@ -202,6 +206,10 @@ class RealTunnel:
         for number in numbers:
             here.sendto(number.to_bytes(8, "big") + bytes(92), (self.ADDRESSES[receiver], self.PORT))
             time.sleep(interval)
+            collect()
+        end = time.monotonic() + DEADLINE
+        while sum(map(bool, came.values())) < (count if arriving is None else arriving) and time.monotonic() < end:
+            time.sleep(0.01)
             collect()
         self.settle()
         collect()

@@ -117,7 +117,7 @@ void add_link_verbs(CLI::App& app, Arguments& arguments) {
 
   verb = app.add_subcommand("capture", "Write what passes a link or a host to a pcapng file, keys included");
   verb->add_option("target", arguments.capture.target, "A link or a host")->required();
-  verb->add_option("--output,-o", arguments.capture.file, "The file")->required();
+  verb->add_option("--output,-o", arguments.capture.file, "The file; -: standard output")->required();
   verb->add_option("--packets,-c", arguments.capture.packets, "End after so many packets")
       ->check(is_whole_number);
   verb->add_option("--seconds,-s", arguments.capture.seconds, "End after so many seconds")

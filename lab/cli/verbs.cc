@@ -150,11 +150,17 @@ int link(const std::string& name, const std::string& link, const std::string& st
 int capture(const CaptureArguments& arguments) {
   const auto lab = Lab::open(arguments.name);
   if (!lab) return complain(lab.error());
-  const auto count =
+  const auto captured =
       lab->capture(arguments.target, arguments.file, {arguments.packets, arguments.seconds},
                    [&] { fmt::print(stderr, "capturing {}; end with Ctrl-C\n", arguments.target); });
-  if (!count) return complain(count.error());
-  fmt::print("{} packets in {}\n", *count, arguments.file);
+  if (!captured) return complain(captured.error());
+  const bool to_output = arguments.file == "-";
+  fmt::print(to_output ? stderr : stdout, "{} packets in {}\n", captured->packets,
+             to_output ? "standard output" : arguments.file);
+  if (captured->lost > 0) {
+    fmt::print(stderr, "lab: the capture lacks {} packets; remedy: send less, or capture one link alone\n",
+               captured->lost);
+  }
   return 0;
 }
 
@@ -164,13 +170,15 @@ int events(const std::string& name, bool follow) {
   if (!stream || !state.exists())
     return complain({"", fmt::format("there is no lab '{}'", name), "see 'lab list'"});
   for (;;) {
+    // Asked first: what the keeper wrote at its end is then read below.
+    const bool ended = !follow || !state.live_keeper();
     for (std::string line; std::getline(stream, line);) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
       if (!json.is_object()) continue;
       fmt::print("{:10.3f} s  {:<14} {:<16} {}\n", json.value("at", 0.0), json.value("what", ""),
                  json.value("about", ""), json.value("detail", ""));
     }
-    if (!follow || !state.live_keeper()) return 0;
+    if (ended) return 0;
     std::fflush(stdout);
     stream.clear();
     std::this_thread::sleep_for(kFollowInterval);

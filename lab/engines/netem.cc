@@ -172,6 +172,12 @@ std::string beyond_netem(const Impairment& impairment) {
   return {};
 }
 
+std::string unlike_in_netem(const Impairment& impairment) {
+  if (impairment.corrupt > 0) return "damage that the UDP checksum does not betray";
+  if (impairment.mtu_bytes > 0) return "a router's MTU";
+  return {};
+}
+
 Result<void> set_netem(Netlink& netlink, const std::string& interface, const Impairment& impairment,
                        unsigned link_mtu_bytes, uint64_t seed) {
   if (const std::string lacking = beyond_netem(impairment); !lacking.empty()) {

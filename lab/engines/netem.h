@@ -9,7 +9,10 @@
 //   for
 //                   tbf's own counts bytes. netem's own limit is set so high that it never takes part.
 //   slot            netem's own
-//   mtu             that of the sending interface; the kernel then answers by ICMP, or fragments
+//   corrupt         netem's own: the checksums no longer fit, so most of the damage is loss to the receiver
+//   mtu             that of the sending interface: the sending host knows it at once, the other end drops
+//   what
+//                   is longer than its own
 // It cannot drop by message, nor swallow long packets without ICMP, and no two runs are alike beyond loss and
 // duplication: ask the wire for that.
 #pragma once
@@ -28,6 +31,9 @@ namespace lab {
 
 // What netem cannot do of this; nothing where it can do all of it.
 [[nodiscard]] std::string beyond_netem(const Impairment& impairment);
+
+// What netem does, but in another way than the model says (see above); nothing where it is all the same.
+[[nodiscard]] std::string unlike_in_netem(const Impairment& impairment);
 
 // Replaces whatever weather `interface` had. `seed` makes loss and duplication repeat on kernels from 6.6 on.
 [[nodiscard]] Result<void> set_netem(Netlink& netlink, const std::string& interface,

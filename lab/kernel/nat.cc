@@ -23,10 +23,11 @@ std::string interface_set(const std::vector<std::string>& names) {
 // (RFC 4787, REQ-1 and REQ-3). Conntrack alone knows nothing of either: it keeps flows apart, not sockets.
 class Ruleset {
  public:
-  Ruleset(const Nat& nat, const IpAddress& outside)
+  Ruleset(const Nat& nat, const IpAddress& outside, bool is_reachable)
       : nat_(nat),
         outside_(outside.to_string()),
         from_inside_(fmt::format("iifname {}", interface_set(nat.inside))),
+        is_reachable_(is_reachable),
         is_symmetric_(nat.kind == NatKind::kSymmetric),
         lets_strangers_in_(nat.kind == NatKind::kFullCone || nat.kind == NatKind::kRestricted) {}
 
@@ -69,20 +70,17 @@ class Ruleset {
     return text + "  }\n";
   }
 
-  // What a stranger sends to an inside socket's port is dropped before conntrack notes it as a flow of the
-  // router's own: it would stand in the way when that socket begins to speak to the stranger, and so give it
-  // another port (RFC 4787, REQ-1). The router's own services have ports that are not taken.
+  // What no inside socket has asked for ends here. Let into the router itself, it would be answered with
+  // ICMP, and be a flow in conntrack whose port an inside socket may need a moment later.
   [[nodiscard]] std::string guard() const {
-    std::string text;
-    if (!is_symmetric_) {
-      text = fmt::format(
-          "  chain guard_own {{\n    type filter hook input priority 10; policy accept;\n"
-          "    iifname \"{}\" udp dport @taken ct state new drop\n  }}\n",
-          nat_.outside);
-    }
+    std::string text = fmt::format(
+        "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
+        "    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n",
+        nat_.outside);
+    if (is_reachable_) return text;
     return text + fmt::format(
-                      "  chain guard {{\n    type filter hook forward priority 10; policy accept;\n"
-                      "    iifname \"{}\" ct state new ct status & dnat != dnat drop\n  }}\n",
+                      "  chain guard_router {{\n    type filter hook input priority 10; policy accept;\n"
+                      "    iifname \"{}\" meta l4proto udp ct state new drop\n  }}\n",
                       nat_.outside);
   }
 
@@ -146,14 +144,15 @@ class Ruleset {
   const Nat& nat_;
   std::string outside_;
   std::string from_inside_;
+  bool is_reachable_;
   bool is_symmetric_;
   bool lets_strangers_in_;
 };
 
 }  // namespace
 
-std::string nat_ruleset(const Nat& nat, const IpAddress& outside) {
-  return Ruleset(nat, outside).text();
+std::string nat_ruleset(const Nat& nat, const IpAddress& outside, bool is_reachable) {
+  return Ruleset(nat, outside, is_reachable).text();
 }
 
 Result<void> load_ruleset(const std::string& where, const std::string& ruleset) {

@@ -16,7 +16,7 @@ std::string rules(NatKind kind, bool hairpin = false) {
   nat.outside = "wan";
   nat.hairpin = hairpin;
   nat.udp_timeout = std::chrono::milliseconds(2500);
-  return nat_ruleset(nat, IpAddress::ipv4(198, 51, 100, 1));
+  return nat_ruleset(nat, IpAddress::ipv4(198, 51, 100, 1), false);
 }
 
 // What they do to packets is tested on the kernel: tests/test_nat.py.
@@ -44,6 +44,14 @@ TEST(NatRules, NameTheirInterfacesAndRoundTimesUp) {
   const std::string text = rules(NatKind::kFullCone);
   EXPECT_THAT(text, HasSubstr(R"(iifname { "lan0", "lan1" } oifname "wan")"));
   EXPECT_THAT(text, HasSubstr("timeout 3s")) << "nftables here counts whole seconds";
+}
+
+TEST(NatRules, StrangersAreShutOutOfARouterThatServesNobody) {
+  EXPECT_THAT(rules(NatKind::kSymmetric), HasSubstr("hook input"));
+  Nat nat;
+  nat.inside = {"lan0"};
+  nat.outside = "wan";
+  EXPECT_THAT(nat_ruleset(nat, IpAddress::ipv4(198, 51, 100, 1), true), Not(HasSubstr("hook input")));
 }
 
 TEST(NatRules, HairpinIsThereOnlyWhenAskedFor) {

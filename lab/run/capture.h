@@ -31,11 +31,19 @@ struct CaptureLimits {
   double seconds = 0;    // 0: no limit
 };
 
-// Writes packets until a limit is reached or SIGINT or SIGTERM comes. `ready` is called once everything
-// listens. A key that is in its file before the message it belongs to is sent stands before it in the
-// capture, as a reader needs it. Returns how many packets there were. The calling process is in other
-// namespaces afterwards.
-[[nodiscard]] Result<uint64_t> capture(const std::vector<CapturePoint>& points, const std::string& file,
+// How many packets a capture holds, and how many it lacks because they came faster than they were read.
+struct Captured {
+  uint64_t packets = 0;
+  uint64_t lost = 0;
+};
+
+// Writes packets until a limit is reached or SIGINT or SIGTERM comes; to standard output where `file` is "-".
+// `ready` is called once everything listens. Each packet is written as a cable would carry it: what a host
+// hands over to be cut later is cut (UDP from Linux 6.2 on), and checksums are complete. An interface that
+// goes away, as with its daemon, is heard again when there is another of its name. A key that is in its file
+// before the message it belongs to is sent stands before it in the capture, as a reader needs it. The calling
+// process is in other namespaces afterwards.
+[[nodiscard]] Result<Captured> capture(const std::vector<CapturePoint>& points, const std::string& file,
                                        const std::string& comment, const CaptureKeys& keys,
                                        CaptureLimits limits, const std::function<void()>& ready);
 

@@ -109,7 +109,7 @@ Result<void> probe_nat() {
   nat.inside = {"inside"};
   nat.outside = "outside";
   nat.hairpin = true;
-  return load_ruleset("", nat_ruleset(nat, IpAddress::ipv4(192, 0, 2, 1)));
+  return load_ruleset("", nat_ruleset(nat, IpAddress::ipv4(192, 0, 2, 1), false));
 }
 
 Result<void> probe_overlay() {

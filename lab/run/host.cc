@@ -104,7 +104,7 @@ Result<HostNamespace> HostNamespace::start(
 }
 
 Result<void> HostNamespace::ready() {
-  const auto answer = read_until(report_, "\n");
+  const auto answer = read_until(report_, "host " + name_, "\n");
   if (!answer) return fail(answer.error());
   report_.reset();
   if (!answer->empty()) return fail("host " + name_, *answer);

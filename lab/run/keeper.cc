@@ -82,6 +82,15 @@ std::string hosts_file(const Topology& topology) {
   return text;
 }
 
+// Whether a program of the topology runs on a host, a daemon or a service, which others may speak to.
+bool serves(const Topology& topology, const std::string& host) {
+  const auto is_here = [&](const auto& one) { return one.host == host; };
+  return std::any_of(topology.services.begin(), topology.services.end(), is_here) ||
+         std::any_of(topology.tunnels.begin(), topology.tunnels.end(), [&](const Tunnel& tunnel) {
+           return std::any_of(tunnel.members.begin(), tunnel.members.end(), is_here);
+         });
+}
+
 // Where the nameserver of a host is: the first DNS service of the lab, if there is one.
 std::string resolver_file(const Topology& topology) {
   for (const Service& service : topology.services) {
@@ -231,11 +240,14 @@ Netlink& Keeper::netlink_of(const LinkEnd& end) {
 Engine Keeper::choose_engine(const Link& link) const {
   if (link.engine != Engine::kAuto) return link.engine;
   if (plan_.seed_given || !has_netem_) return Engine::kWire;
+  const auto is_for_wire = [](const Impairment& impairment) {
+    return !beyond_netem(impairment).empty() || !unlike_in_netem(impairment).empty();
+  };
   for (const Weather& weather : link.weather) {
     Impairment sum = weather.initial;
-    if (!beyond_netem(sum).empty()) return Engine::kWire;
+    if (is_for_wire(sum)) return Engine::kWire;
     for (const ScheduledChange& change : weather.schedule) {
-      if (!set_impairments(sum, change.change) || !beyond_netem(sum).empty()) return Engine::kWire;
+      if (!set_impairments(sum, change.change) || is_for_wire(sum)) return Engine::kWire;
     }
   }
   return Engine::kNetem;
@@ -326,7 +338,8 @@ Result<void> Keeper::add_nats() {
       return fail(where, "its outside has no IPv4 address", "give the link '" + nat.outside + "' one");
     const auto scope = NetworkNamespaceScope::enter(hosts_.at(host.name).network());
     if (!scope) return fail(scope.error());
-    if (auto loaded = load_ruleset(where, nat_ruleset(nat, *outside)); !loaded) return loaded;
+    const std::string rules = nat_ruleset(nat, *outside, serves(plan_.topology, host.name));
+    if (auto loaded = load_ruleset(where, rules); !loaded) return loaded;
     const std::string seconds =
         std::to_string(std::chrono::ceil<std::chrono::seconds>(nat.udp_timeout).count());
     for (const char* name :
@@ -414,6 +427,7 @@ Result<void> Keeper::impair(size_t link, Direction direction, const std::string&
   std::swap(next, carried.impairment[static_cast<size_t>(direction)]);
   if (auto set = set_weather(carried, direction); !set) {
     std::swap(next, carried.impairment[static_cast<size_t>(direction)]);
+    (void)set_weather(carried, direction);  // a half of it may stand in the place of what there was
     return set;
   }
   events_.add("impair", carried.link->name + ":" + carried.link->sender(direction).node,
@@ -433,7 +447,7 @@ Result<void> Keeper::set_weather(CarriedLink& carried, Direction direction) {
       if (!passed) return fail(passed.error());
       auto set =
           set_netem(netlink_of(sender), sender.interface, impairment, carried.link->mtu_bytes, plan_.seed);
-      if (set) {
+      if (beyond_netem(impairment).empty()) {  // else it has changed nothing
         carried.earlier[static_cast<size_t>(direction)].lost += passed->lost;
         carried.earlier[static_cast<size_t>(direction)].queue_full += passed->queue_full;
       }

@@ -244,8 +244,8 @@ Result<int> Lab::run(const std::string& host, const std::vector<std::string>& ar
 Result<std::string> Lab::ask(const std::string& request) const {
   const auto socket = connect_unix(state_.file("control.sock"));
   if (!socket) return fail(socket.error());
-  if (auto sent = write_all(*socket, request + "\n"); !sent) return fail(sent.error());
-  const auto answer = read_until(*socket, "\n");
+  if (auto sent = write_all(*socket, "lab " + name(), request + "\n"); !sent) return fail(sent.error());
+  const auto answer = read_until(*socket, "lab " + name(), "\n");
   if (!answer) return fail(answer.error());
   const Json json = Json::parse(*answer, nullptr, false);
   if (!json.is_object())
@@ -272,7 +272,7 @@ Result<void> Lab::set_link_up(const std::string& link, bool up) const {
   return {};
 }
 
-Result<uint64_t> Lab::capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
+Result<Captured> Lab::capture(const std::string& link_or_host, const std::string& file, CaptureLimits limits,
                               const std::function<void()>& ready) const {
   const auto answer = ask(R"({"do":"status"})");
   if (!answer) return fail(answer.error());

@@ -49,7 +49,7 @@ class Lab {
   // Writes what passes a link, or a host, to a pcapng file until a limit is reached or SIGINT comes; returns
   // how many packets. Of a link each packet is there once, as it was sent. The calling process is of no other
   // use afterwards.
-  [[nodiscard]] Result<uint64_t> capture(const std::string& link_or_host, const std::string& file,
+  [[nodiscard]] Result<Captured> capture(const std::string& link_or_host, const std::string& file,
                                          CaptureLimits limits, const std::function<void()>& ready) const;
   // The process that holds a host's namespaces open, as this process numbers it.
   [[nodiscard]] Result<pid_t> holder_of(const std::string& host) const;

@@ -5,6 +5,7 @@ namespace {
 
 constexpr uint32_t kSectionHeader = 0x0A0D0D0A;
 constexpr uint32_t kInterface = 1;
+constexpr uint32_t kStatistics = 5;
 constexpr uint32_t kPacket = 6;
 constexpr uint32_t kSecrets = 10;
 constexpr uint32_t kSecretsWireGuard = 0x57474B4C;  // "WGKL"
@@ -81,6 +82,18 @@ std::string packet(uint32_t interface, uint64_t unix_nanoseconds, vpn::BytesView
   put_option(body, 2, flags);
   put_option(body, 0, "");
   return block(kPacket, body);
+}
+
+std::string statistics(uint32_t interface, uint64_t unix_nanoseconds, uint64_t dropped_count) {
+  std::string body;
+  put(body, interface);
+  put(body, static_cast<uint32_t>(unix_nanoseconds >> 32));
+  put(body, static_cast<uint32_t>(unix_nanoseconds));
+  std::string dropped;
+  put(dropped, dropped_count);
+  put_option(body, 5, dropped);  // isb_ifdrop
+  put_option(body, 0, "");
+  return block(kStatistics, body);
 }
 
 }  // namespace lab::pcapng

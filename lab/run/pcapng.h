@@ -20,5 +20,7 @@ namespace lab::pcapng {
 // A packet seen on interface number `interface`; `outgoing` tells its direction.
 [[nodiscard]] std::string packet(uint32_t interface, uint64_t unix_nanoseconds, vpn::BytesView bytes,
                                  bool outgoing);
+// What is known of an interface at the end: how many packets of it the capture lacks.
+[[nodiscard]] std::string statistics(uint32_t interface, uint64_t unix_nanoseconds, uint64_t dropped_count);
 
 }  // namespace lab::pcapng

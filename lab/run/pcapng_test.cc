@@ -62,6 +62,17 @@ TEST(Pcapng, InterfaceCountsNanoseconds) {
   EXPECT_EQ(option(block, 16, 9), std::string("\x09", 1));
 }
 
+TEST(Pcapng, StatisticsTellWhatIsMissing) {
+  const std::string block = statistics(3, 0x0123456789ABCDEF, 77);
+  expect_framed(block, 5);
+  EXPECT_EQ(value_at<uint32_t>(block, 8), 3u);
+  EXPECT_EQ(uint64_t{value_at<uint32_t>(block, 12)} << 32 | value_at<uint32_t>(block, 16),
+            0x0123456789ABCDEFu);
+  const auto dropped = option(block, 20, 5);
+  ASSERT_TRUE(dropped);
+  EXPECT_EQ(value_at<uint64_t>(*dropped, 0), 77u);
+}
+
 TEST(Pcapng, PacketHasItsTimeItsBytesAndItsDirection) {
   const std::vector<uint8_t> bytes = {1, 2, 3, 4, 5};
   const uint64_t time = 0x0123456789ABCDEF;

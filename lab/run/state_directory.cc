@@ -23,6 +23,7 @@ namespace lab {
 namespace {
 
 constexpr std::chrono::seconds kAnswerWait{10};
+constexpr const char* kSeeWhetherItLives = "see 'lab status' for what runs, and the logs beside it";
 constexpr size_t kLongestAnswer = size_t{16} << 20;
 constexpr std::chrono::milliseconds kClaimPoll{2};
 // The first file that a lab has and the last that goes: what tells its directory from others.
@@ -114,22 +115,36 @@ bool StateDirectory::exists() const {
   return std::filesystem::exists(file(kFirstFile), error) || std::filesystem::is_empty(path(), error);
 }
 
+Result<bool> StateDirectory::make() const {
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
+  for (;;) {
+    // Others must not be able to make us follow their links: the root is ours alone.
+    if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
+      return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
+    }
+    struct stat owner {};
+    const bool looked = ::lstat(root().c_str(), &owner) == 0;
+    const bool gone = !looked && errno == ENOENT;
+    if (!gone && (!looked || !S_ISDIR(owner.st_mode) || owner.st_uid != ::geteuid())) {
+      return fail(root(), "it is not a directory of this user",
+                  "remove it, or name another place by LAB_STATE");
+    }
+    if (!gone && ::mkdir(path().c_str(), 0700) == 0) return true;
+    if (errno == EEXIST) return false;
+    // Whoever took down the last lab has removed the root in the meantime.
+    if (errno != ENOENT || std::chrono::steady_clock::now() >= deadline) {
+      return fail_errno(path(), "making the directory", "name another place by LAB_STATE");
+    }
+  }
+}
+
 Result<UniqueFd> StateDirectory::create() const {
-  // Others must not be able to make us follow their links: the root is ours alone.
-  if (::mkdir(root().c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail_errno(root(), "making the directory", "name another place by LAB_STATE");
-  }
-  struct stat owner {};
-  if (::lstat(root().c_str(), &owner) != 0 || !S_ISDIR(owner.st_mode) || owner.st_uid != ::geteuid()) {
-    return fail(root(), "it is not a directory of this user",
-                "remove it, or name another place by LAB_STATE");
-  }
-  const bool made = ::mkdir(path().c_str(), 0700) == 0;
-  if (!made && errno != EEXIST) return fail_errno(path(), "making the directory");
-  if (!made && !exists()) {
+  const auto made = make();
+  if (!made) return fail(made.error());
+  if (!*made && !exists()) {
     return fail(path(), "it is in the way, and no lab's", "choose another --name, or remove it");
   }
-  if (!made) return fail(somebody_at_work());
+  if (!*made) return fail(somebody_at_work());
   auto claimed = claim({});
   if (!claimed) return fail(somebody_at_work());
   return claimed;
@@ -211,7 +226,7 @@ Result<UniqueFd> connect_unix(const std::string& path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.is_open()) return fail_errno(path, "making a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
-    return fail_errno(path, "connecting");
+    return fail_errno(path, "connecting", kSeeWhetherItLives);
   }
   return socket;
 }
@@ -229,7 +244,7 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   return socket;
 }
 
-Result<std::string> read_until(const UniqueFd& socket, const std::string& end) {
+Result<std::string> read_until(const UniqueFd& socket, const std::string& where, const std::string& end) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
   std::string text;
   while (!text.ends_with(end)) {
@@ -238,22 +253,22 @@ Result<std::string> read_until(const UniqueFd& socket, const std::string& end) {
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const int ready = left.count() <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left.count()));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return fail("", "no answer within ten seconds");
+    if (ready <= 0) return fail(where, "no answer within ten seconds", kSeeWhetherItLives);
     char buffer[65536];
     const ssize_t count = ::read(socket.get(), buffer, sizeof buffer);
-    if (count < 0) return fail_errno("", "reading an answer");
+    if (count < 0) return fail_errno(where, "reading an answer", kSeeWhetherItLives);
     if (count == 0) return text;
     text.append(buffer, static_cast<size_t>(count));
-    if (text.size() > kLongestAnswer) return fail("", "the answer is longer than any can be");
+    if (text.size() > kLongestAnswer) return fail(where, "the answer is longer than any can be");
   }
   return text;
 }
 
-Result<void> write_all(const UniqueFd& socket, const std::string& text) {
+Result<void> write_all(const UniqueFd& socket, const std::string& where, const std::string& text) {
   for (size_t done = 0; done < text.size();) {
     const ssize_t count = ::send(socket.get(), text.data() + done, text.size() - done, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno("", "writing a request");
+    if (count < 0) return fail_errno(where, "writing a request", kSeeWhetherItLives);
     done += static_cast<size_t>(count);
   }
   return {};

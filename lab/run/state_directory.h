@@ -69,6 +69,8 @@ class StateDirectory {
 
  private:
   [[nodiscard]] Error somebody_at_work() const;
+  // Makes the root and the directory, whatever others remove meanwhile; whether it was not there before.
+  [[nodiscard]] Result<bool> make() const;
 
   std::string name_;
 };
@@ -78,8 +80,10 @@ class StateDirectory {
 // Listens on one, mode 0600.
 [[nodiscard]] Result<UniqueFd> listen_unix(const std::string& path);
 // Reads until the far side closes, or until `end` ends what was read, at most 16 MiB; waits no longer than
-// ten seconds.
-[[nodiscard]] Result<std::string> read_until(const UniqueFd& socket, const std::string& end);
-[[nodiscard]] Result<void> write_all(const UniqueFd& socket, const std::string& text);
+// ten seconds. `where` names the far side in an Error.
+[[nodiscard]] Result<std::string> read_until(const UniqueFd& socket, const std::string& where,
+                                             const std::string& end);
+[[nodiscard]] Result<void> write_all(const UniqueFd& socket, const std::string& where,
+                                     const std::string& text);
 
 }  // namespace lab

@@ -9,8 +9,8 @@ namespace {
 Result<std::string> ask_daemon(const std::string& socket_path, const std::string& request) {
   const auto socket = connect_unix(socket_path);
   if (!socket) return fail(socket.error());
-  if (auto sent = write_all(*socket, request); !sent) return fail(sent.error());
-  auto answer = read_until(*socket, "\n\n");
+  if (auto sent = write_all(*socket, socket_path, request); !sent) return fail(sent.error());
+  auto answer = read_until(*socket, socket_path, "\n\n");
   if (!answer) return fail(answer.error());
   const size_t at = answer->rfind("errno=");
   if (at == std::string::npos) return fail(socket_path, "the daemon's answer has no errno");

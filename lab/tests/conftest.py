@@ -6,13 +6,19 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = Path(os.environ.get("LAB_PROGRAMS", Path(__file__).parents[2] / "build" / "bin"))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "ci"))
+from no_skips import pytest_runtest_makereport  # noqa: E402, F401
+
+PROGRAMS = Path(os.environ.get("LAB_PROGRAMS", ROOT / "build" / "bin"))
+SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,9 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 class LabProgram:
     """Calls the program `lab`; every call has a deadline."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, reports: Path) -> None:
+        """`reports`: a folder for what sanitizers have to say, which no log of a daemon shows once its lab is gone."""
         self.state = state
-        self.environment = {**os.environ, "LAB_STATE": str(state)}
+        told = {name: f"{os.environ.get(name, '')}:log_path={reports}/report".lstrip(":") for name in SANITIZERS}
+        self.environment = {**os.environ, **told, "LAB_STATE": str(state)}
 
     def call(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -91,11 +99,15 @@ LAB_INTERFACES = {"wan", "lan", "homeup", "serverup", "office", "uplink", "acces
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[LabProgram]:
     state = tmp_path / "labs"
+    reports = tmp_path / "reports"
+    reports.mkdir(mode=0o1777)
+    reports.chmod(0o1777)
     links_before = set(os.listdir("/sys/class/net"))
-    program = LabProgram(state)
+    program = LabProgram(state, reports)
     yield program
     for name in sorted(os.listdir(state)) if state.exists() else []:
         program("down", "--name", name)
+    assert [f"{file.name}:\n{file.read_text(errors='replace')[:4000]}" for file in reports.iterdir()] == []
     # Every process of a lab has its environment from the command that brought it up, LAB_STATE included.
     assert _processes_with(f"LAB_STATE={state}") == []
     assert not state.exists(), sorted(state.rglob("*"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,6 +161,26 @@ def test_of_two_labs_with_one_name_one_comes_up(lab: LabProgram) -> None:
         lab("down")
 
 
+def test_a_lab_comes_up_while_others_remove_the_last(lab: LabProgram) -> None:
+    """Whoever takes down the last lab removes their common directory; another may be on its way into it."""
+    ended = threading.Event()
+
+    def remove() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                lab.state.rmdir()
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(10):
+            lab("up", "pair")
+            lab("down")
+    finally:
+        ended.set()
+        remover.join()
+
+
 def _keepers_of(lab: LabProgram) -> list[int]:
     found = []
     for process in Path("/proc").iterdir():
@@ -198,7 +220,7 @@ def test_a_request_of_the_wrong_shape_is_answered(lab: LabProgram, request_text:
 
 def test_an_ended_daemon_is_told(lab: LabProgram) -> None:
     lab("up", "pair")
-    lab("exec", "left", "--", "sh", "-c", "kill -9 $(pgrep -f 'wireguard-go|vpn' | head -n 1)")
+    lab("exec", "left", "--", "sh", "-c", "kill -9 $(pgrep -x 'vpn|wireguard-go')")
     deadline = time.monotonic() + 10
     while all(daemon["running"] for daemon in lab.status()["daemons"]):
         assert time.monotonic() < deadline

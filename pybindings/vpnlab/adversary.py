@@ -9,7 +9,6 @@ passes, and sends what it likes from whatever address: replays, forgeries, flood
 """
 import abc
 import heapq
-import ipaddress
 import os
 import select
 import socket
@@ -60,7 +59,6 @@ class Adversary(abc.ABC):
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self._rules: list[_Rule] = []
-        self._numbers = 0
 
     # ── What passes ──
 
@@ -140,11 +138,11 @@ class Adversary(abc.ABC):
         return with_macs(forged, self.public_key(to)).encode()
 
     def flood(self, to: str, count: int) -> None:
-        """So many forged initiations, each from an address of its own."""
-        for _ in range(count):
-            self._numbers += 1
-            address = ipaddress.ip_address("198.51.0.0") + self._numbers
-            self.send(self.forged_initiation(to), to, f"{address}:4000")
+        """So many forged initiations, made first and then sent in one go, from addresses of a /24 in turn: a host that answers more of them
+        at once than its kernel holds neighbours loses the answers."""
+        forged = [self.forged_initiation(to) for _ in range(count)]
+        for number, datagram in enumerate(forged):
+            self.send(datagram, to, f"198.51.100.{1 + number % 200}:4000")
 
     def _decide(self, sender: str, message: str, datagram: bytes) -> "list[tuple[float, bytes]] | None":
         self.seen.append(Seen(sender, message, datagram))
@@ -216,6 +214,7 @@ class LabAdversary(Adversary):
         self._due: list[tuple[float, int, socket.socket, bytes]] = []
         self._lock = threading.Lock()
         self._answers: list[bytes] = []
+        self._public_keys: dict[str, bytes] = {}
         self._sequence = 0
         self.errors: list[BaseException] = []
         self._wake, self._waker = socket.socketpair()
@@ -256,10 +255,12 @@ class LabAdversary(Adversary):
         return list(self._answers)
 
     def public_key(self, host: str) -> bytes:
-        side = next(one for one in self._sides if one.host == host)
-        assert side.other is not None
-        (key,) = self.lab.host(side.other.host).daemon().peers()
-        return bytes.fromhex(key)
+        if host not in self._public_keys:
+            side = next(one for one in self._sides if one.host == host)
+            assert side.other is not None
+            (key,) = self.lab.host(side.other.host).daemon().peers()
+            self._public_keys[host] = bytes.fromhex(key)
+        return self._public_keys[host]
 
     def _put_on(self, cable: socket.socket, frame: bytes) -> None:
         while True:

@@ -40,6 +40,16 @@ def find_program() -> str:
     return program
 
 
+def _state_root() -> pathlib.Path:
+    """The folder of all labs, by the rule of the command (lab/run/state_directory.cc): an empty variable is none."""
+    if given := os.environ.get("LAB_STATE"):
+        return pathlib.Path(given)
+    if os.geteuid() == 0:
+        return pathlib.Path("/run/vpn-lab")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return pathlib.Path(runtime, "vpn-lab") if runtime else pathlib.Path(f"/tmp/vpn-lab-{os.geteuid()}")
+
+
 def _run(command: list[str], timeout: float, check: bool,
          environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     try:
@@ -139,7 +149,12 @@ class Daemon:
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(10)
-                control.connect(str(path))
+                # By the descriptor of its folder: a socket's address holds 107 bytes only.
+                folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+                try:
+                    control.connect(f"/proc/self/fd/{folder}/{path.name}")
+                finally:
+                    os.close(folder)
                 control.sendall(b"get=1\n\n")
                 while not answer.endswith(b"\n\n"):
                     part = control.recv(65536)
@@ -290,10 +305,15 @@ class Capture:
         return pcapng.read(self.file)
 
     def stop(self) -> None:
-        """Ends it; what was captured is in the file. A second call does nothing."""
+        """Ends it; what was captured is in the file. A second call does nothing. Raises LabError where it does not end."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=20)
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.communicate()
+            raise LabError(f"capture of {self.target}: no end within 20 s of SIGINT") from error
 
     def __enter__(self) -> "Capture":
         return self
@@ -350,10 +370,7 @@ class Lab:
     @property
     def state_folder(self) -> pathlib.Path:
         """Where it keeps its logs, diary and control sockets while it stands."""
-        root = os.environ.get("LAB_STATE")
-        if root is None:
-            root = "/run/vpn-lab" if os.geteuid() == 0 else f"{os.environ.get('XDG_RUNTIME_DIR', '/tmp')}/vpn-lab"
-        return pathlib.Path(root) / self.name
+        return _state_root() / self.name
 
     def host(self, name: str) -> Host:
         return Host(self, name)
