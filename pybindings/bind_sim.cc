@@ -204,7 +204,7 @@ class PyWorld {
     world().inject(id(receiver), parse_endpoint(source), view, duration_of(delay));
   }
 
-  double now() const { return to_seconds(world().now().time_since_epoch()); }
+  double now() const { return asked_at_ ? *asked_at_ : to_seconds(world().now().time_since_epoch()); }
   void run_for(double seconds) {
     const Duration duration = duration_of(seconds);
     sim::World& running = world();
@@ -253,6 +253,14 @@ class PyWorld {
     Running& operator=(const Running&) = delete;
     bool& flag_;
   };
+  // While a callback runs: when it was asked, under the GIL, for that much it may know.
+  struct Asking {
+    Asking(std::optional<double>& at, double now) : at_(at) { at_ = now; }
+    ~Asking() { at_.reset(); }
+    Asking(const Asking&) = delete;
+    Asking& operator=(const Asking&) = delete;
+    std::optional<double>& at_;
+  };
   sim::World& world() const {
     if (running_) throw std::runtime_error("the world is running: no call until run_for() or send() returns");
     return *world_;
@@ -267,6 +275,7 @@ class PyWorld {
   std::optional<std::vector<sim::World::Onward>> ask(const Callback& callback, sim::NodeId sender,
                                                      sim::MessageClass message, BytesView bytes) {
     const py::gil_scoped_acquire held;
+    const Asking mark(asked_at_, to_seconds(world_->now().time_since_epoch()));
     try {
       const auto answer =
           callback(world_->node_name(sender), std::string(sim::message_class_name(message)), to_bytes(bytes))
@@ -314,6 +323,7 @@ class PyWorld {
   std::unique_ptr<sim::World> world_;
   Recorder recorder_;
   bool running_ = false;
+  std::optional<double> asked_at_;
   std::exception_ptr raised_;
   std::map<std::string, sim::NodeId> nodes_;
 };
@@ -378,7 +388,8 @@ void bind_building(py::class_<PyWorld>& world) {
       .def("intercept", &PyWorld::intercept, py::arg("first"), py::arg("second"), py::arg("callback"),
            "Puts an adversary between two nodes: callback(sender, message, datagram) is asked about every "
            "datagram, and returns None to let it pass, or the list of what goes on instead, as pairs of "
-           "seconds and bytes. None for no adversary. Within the callback the world takes no calls.")
+           "seconds and bytes. None for no adversary. Within the callback the world takes no calls, and "
+           "tells its time alone.")
       .def("change_address", &PyWorld::change_address, py::arg("node"),
            "The node moves to another address and port.")
       .def("put_behind_nat", &PyWorld::put_behind_nat, py::arg("node"), py::arg("timeout") = 300.0,

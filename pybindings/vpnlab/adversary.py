@@ -33,6 +33,7 @@ class Seen:
     sender: str
     message: str  # initiation, response, cookie, data, keepalive or other
     datagram: bytes
+    at: float  # seconds, of the world's clock or of time.monotonic()
 
 
 @dataclass
@@ -108,6 +109,10 @@ class Adversary(abc.ABC):
         """All rules are gone."""
         self._rules.clear()
 
+    @abc.abstractmethod
+    def now(self) -> float:
+        """Seconds, by the clock of `Seen.at`."""
+
     # ── What it sends ──
 
     @abc.abstractmethod
@@ -145,7 +150,7 @@ class Adversary(abc.ABC):
             self.send(datagram, to, f"198.51.100.{1 + number % 200}:4000")
 
     def _decide(self, sender: str, message: str, datagram: bytes) -> "list[tuple[float, bytes]] | None":
-        self.seen.append(Seen(sender, message, datagram))
+        self.seen.append(Seen(sender, message, datagram, self.now()))
         for rule in self._rules:
             if rule.takes(message, sender):
                 return rule.act(datagram)
@@ -168,6 +173,9 @@ class SimulatedAdversary(Adversary):
         self._ends = {first: second, second: first}
         self._sources: set[str] = set()
         world.intercept(first, second, self._decide)
+
+    def now(self) -> float:
+        return self.world.now
 
     def send(self, datagram: bytes, to: str, source: str | None = None) -> None:
         if source is not None:
@@ -238,6 +246,9 @@ class LabAdversary(Adversary):
                 one.close()
         if self.errors:
             raise self.errors[0]
+
+    def now(self) -> float:
+        return time.monotonic()
 
     def is_idle(self) -> bool:
         """Whether nothing waits to be sent on."""
