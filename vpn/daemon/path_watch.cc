@@ -86,7 +86,8 @@ PathWatch::PathWatch(io::EventLoop& loop, const std::string& interface, Log& log
     if (!opened) {
       const bool has_none = family == IpFamily::kIpv6 && access("/proc/sys/net/ipv6", F_OK) != 0;
       log_.write(has_none ? LogLevel::kDebug : LogLevel::kWarning,
-                 "neither the path MTU nor dead paths are looked for", {{"error", opened.error().to_string()}});
+                 "neither the path MTU nor dead paths are looked for",
+                 {{"error", opened.error().to_string()}});
       continue;
     }
     *socket = std::move(*opened);
