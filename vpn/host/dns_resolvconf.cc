@@ -37,6 +37,7 @@ Result<bool, Error> run(std::vector<std::string> arguments, const std::string& i
   posix_spawn_file_actions_adddup2(&actions, reading.get(), STDIN_FILENO);
   const io::SpawnAttributes attributes;
   std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) words.push_back(argument.data());
   words.push_back(nullptr);
   pid_t child = 0;
@@ -80,7 +81,7 @@ std::string record_of(const std::string& interface) {
     if (line.size() < 2 || line.back() != '*') continue;
     line.pop_back();
     const auto is_plain = [](unsigned char byte) { return std::isalnum(byte) != 0 || byte == '-'; };
-    if (std::all_of(line.begin(), line.end(), is_plain)) return line + "." + interface;
+    if (std::all_of(line.begin(), line.end(), is_plain)) return line.append(".").append(interface);
   }
   return interface;
 }
@@ -89,7 +90,7 @@ std::string record_of(const std::string& interface) {
 
 bool has_resolvconf() {
   if (!is_in_charge()) return false;
-  const char* const path = std::getenv("PATH");
+  const char* const path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nothing sets it
   std::istringstream folders(path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path);
   std::string folder;
   while (std::getline(folders, folder, ':')) {
