@@ -124,7 +124,7 @@ Message tbf_message(int interface, const Impairment& impairment, unsigned link_m
   const uint64_t bytes_per_second = impairment.rate_bits_per_second / 8;
   const unsigned frame_bytes = link_mtu_bytes + 14;
   // Two frames, or what the rate sends in a timer tick of 4 ms: less would fall short of the rate.
-  const auto burst = static_cast<uint32_t>(std::max<uint64_t>(2 * frame_bytes, bytes_per_second / 250));
+  const auto burst = static_cast<uint32_t>(std::max(uint64_t{2} * frame_bytes, bytes_per_second / 250));
   tc_tbf_qopt parameters{};
   parameters.rate.linklayer = TC_LINKLAYER_ETHERNET;
   parameters.rate.rate = static_cast<uint32_t>(std::min<uint64_t>(bytes_per_second, UINT32_MAX));

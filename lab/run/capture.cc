@@ -31,7 +31,7 @@
 namespace lab {
 namespace {
 
-constexpr size_t kLongestPacket = 256 * 1024;
+constexpr size_t kLongestPacket = size_t{256} << 10;
 constexpr int kReceiveBuffer = 16 << 20;
 constexpr int kDeafPollMs = 10;
 constexpr const char* kAsWhoeverMadeIt = "run as the user who brought the lab up";
@@ -334,7 +334,7 @@ Result<Captured> capture(const std::vector<CapturePoint>& points, const std::str
   sigemptyset(&ending);
   sigaddset(&ending, SIGINT);
   sigaddset(&ending, SIGTERM);
-  ::sigprocmask(SIG_BLOCK, &ending, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   const UniqueFd signals(::signalfd(-1, &ending, SFD_CLOEXEC));
 
   std::string out = pcapng::section_header(comment);
