@@ -1,4 +1,5 @@
 """A full tunnel, a split tunnel and the kill switch, on captures of the client's link (M5.1, M5.2, M5.3)."""
+import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +40,25 @@ def test_split_tunnel_by_prefix(world: World) -> None:
     world.client.run(VPN, "up", world.client_config(allowed=f"{TUNNEL_SERVER}/32, {NAMES}/32"))
     assert world.client.ask("tcp", NAMES, 80) == "198.51.100.10"
     assert world.client.ask("tcp", WEB, 80) == CLIENT
+
+
+@pytest.mark.req("M5.2")
+@pytest.mark.parametrize("first", ["full", "split"])
+def test_a_split_tunnel_beside_a_full_one_is_told_of(world: World, first: str) -> None:
+    """The full one takes what is meant for the other, whichever came first, unless it leaves it out."""
+    full, split = world.client_config(), world.client_config(allowed="10.50.0.0/16", name="cli1")
+    path = pathlib.Path(split)
+    path.write_text(path.read_text().replace(TUNNEL_CLIENT, "10.8.0.2").replace("fd09::2", "fd08::2"))
+    said = [world.client.run(VPN, "up", config).stderr for config in ((full, split) if first == "full" else (split, full))]
+    assert said[0] == ""
+    if first == "full":
+        assert "a full tunnel is up, and takes what is meant for this one network=10.50.0.0/16" in said[1]
+    else:
+        assert "which takes everything network=10.50.0.0/16 other=cli1" in said[1]
+    assert "cli0" in world.client.sh("ip route get 10.50.0.1")
+    world.client.run(VPN, "down", "cli0")
+    quiet = world.client.run(VPN, "up", world.client_config("AllowLan = 10.50.0.0/16, 10.8.0.0/24, fd08::/64")).stderr
+    assert quiet == "" and "cli1" in world.client.sh("ip route get 10.50.0.1")
 
 
 @pytest.mark.req("M5.3")

@@ -1,5 +1,6 @@
 #include "vpn/daemon/host_side.h"
 
+#include <net/if.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -147,7 +148,40 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   std::copy_if(plan.begin(), plan.end(), std::back_inserter(first), is_before_up);
   if (auto changed = state_->change_to(first); !changed) return changed;
   if (auto up = netlink_->set_up(interface); !up) return up;
-  return state_->change_to(plan);
+  auto changed = state_->change_to(plan);
+  if (changed) tell_of_other_tunnels(config, interface);
+  return changed;
+}
+
+// A full tunnel's table comes before main, where others have their routes.
+void HostSide::tell_of_other_tunnels(const config::Config& config, unsigned interface) {
+  if (config.interface.table.kind != config::RouteTable::Kind::kAuto) return;
+  const auto is_in = [](const std::vector<IpPrefix>& prefixes, const IpPrefix& prefix) {
+    return std::any_of(prefixes.begin(), prefixes.end(), [&](const IpPrefix& one) {
+      return one.length <= prefix.length && one.contains(prefix.address);
+    });
+  };
+  if (host::is_full_tunnel(config)) {
+    for (const auto& route : netlink_->routes_into_other_tunnels(interface)) {
+      if (is_in(config.interface.allow_lan, route.destination)) continue;
+      char name[IF_NAMESIZE] = "";
+      log_.warning("what another tunnel has a route to goes into this one, which takes everything",
+                   {{"network", route.destination.to_string()},
+                    {"other", if_indextoname(route.interface, name) == nullptr ? "" : name},
+                    {"remedy", "name it in AllowLan here, or take one of the two down"}});
+    }
+    return;
+  }
+  for (const config::PeerConfig& peer : config.peers) {
+    for (const IpPrefix& prefix : peer.allowed_ips) {
+      if (!netlink_->has_rule_of_ours(prefix.address.family())) continue;
+      const auto route = netlink_->route_to(prefix.address, 0);
+      if (!route || route->interface == interface) continue;
+      return log_.warning(
+          "a full tunnel is up, and takes what is meant for this one",
+          {{"network", prefix.to_string()}, {"remedy", "name the network in the AllowLan of that one"}});
+    }
+  }
 }
 
 // What the plan needs to know of the host as it is before the tunnel changes it, or at this moment.

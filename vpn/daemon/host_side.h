@@ -64,6 +64,7 @@ class HostSide {
 
  private:
   void look_around(const config::Config& config, host::HostFacts& facts);
+  void tell_of_other_tunnels(const config::Config& config, unsigned interface);
   void tell_of_cgroups(const config::Config& config);
   void tell_notes();
 

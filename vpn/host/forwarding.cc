@@ -15,7 +15,8 @@ std::vector<SetSysctl> apart_from_all(const std::string& folder, const char* alo
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/sys/" + folder, ignored)) {
     const std::string interface = entry.path().filename();
-    const std::string name = folder + "/" + interface + "/forwarding";
+    std::string name = folder;
+    name.append("/").append(interface).append("/forwarding");
     const auto value = read_sysctl(name);
     if (interface != "all" && value && *value != "0") apart.push_back({name, "", along_with});
   }

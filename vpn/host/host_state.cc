@@ -91,7 +91,8 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
     const auto* const rule = std::get_if<AddMarkRule>(&change);
     if (rule == nullptr || has_rules || !netlink_.has_rule_of_ours(rule->family)) continue;
     return fail(Error{interface_, 0, "AllowedIPs", "another full tunnel is up",
-                      "take it down, or make one of the two a split tunnel"});
+                      "take it down, or make one of the two a split tunnel, and name its networks in the "
+                      "other's AllowLan"});
   }
   for (const HostChange& change : plan) {
     if (known.has(change)) continue;

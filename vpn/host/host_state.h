@@ -44,14 +44,14 @@ class HostState {
   // Makes the firewall again that stands by our doing, where somebody else has taken it away. False where
   // there is none.
   [[nodiscard]] Result<bool, Error> restore_firewall();
-  // Adds again what of our addresses, routes and rules somebody else has removed, but, while the interface is
-  // down, nothing that needs it up. Somebody else's route that has taken the place of ours stays. Goes on
-  // after a failure.
   struct Restored {
     HostPlan added;
     std::vector<Error> failures;
     bool is_up = true;  // the interface
   };
+  // Adds again what of our addresses, routes and rules somebody else has removed, but, while the interface is
+  // down, nothing that needs it up. Somebody else's route that has taken the place of ours stays. Goes on
+  // after a failure.
   [[nodiscard]] Restored restore_network();
   // Undoes everything, newest first, but a kill switch that is to stay; goes on after a failure. What could
   // not be undone is returned, and stays in the journal; with all undone the journal goes too.

@@ -3,12 +3,15 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
+
+#include <map>
 
 #include "vpn/host/netlink_message.h"
 
@@ -150,6 +153,14 @@ int look_for_advertised_default(nl_msg* message, void* out) {
   return NL_OK;
 }
 
+int take_main_route(nl_msg* message, void* out) {
+  const auto route = read_route(bytes_of(message));
+  if (!route || route->table != kMainTable || route->interface == 0 || !route->destination) return NL_OK;
+  static_cast<std::vector<Netlink::TunnelRoute>*>(out)->push_back(
+      {{*route->destination, route->destination_bits}, route->interface});
+  return NL_OK;
+}
+
 int read_route_answer(nl_msg* message, void* out) {
   const auto route = read_route(bytes_of(message));
   if (!route) return NL_SKIP;
@@ -279,6 +290,29 @@ std::set<std::string> Netlink::interfaces_with_advertised_default() {
   std::set<std::string> names;
   static_cast<void>(dump(RTM_GETROUTE, header, look_for_advertised_default, &names));
   return names;
+}
+
+std::vector<Netlink::TunnelRoute> Netlink::routes_into_other_tunnels(unsigned own_interface) {
+  std::vector<TunnelRoute> routes;
+  for (const int family : {AF_INET, AF_INET6}) {
+    rtmsg header{};
+    header.rtm_family = static_cast<unsigned char>(family);
+    static_cast<void>(dump(RTM_GETROUTE, header, take_main_route, &routes));
+  }
+  const IpPrefix link_local = *IpPrefix::parse("fe80::/10");
+  std::map<uint32_t, bool> are_tunnels{{own_interface, false}};
+  std::erase_if(routes, [&](const TunnelRoute& route) {
+    const auto [known, is_new] = are_tunnels.try_emplace(route.interface);
+    if (is_new) {
+      rtnl_link* found = nullptr;
+      const int result =
+          rtnl_link_get_kernel(socket_.get(), static_cast<int>(route.interface), nullptr, &found);
+      const LinkPtr link(result < 0 ? nullptr : found);
+      known->second = link && rtnl_link_get_arptype(link.get()) == ARPHRD_NONE;
+    }
+    return !known->second || link_local.contains(route.destination.address);
+  });
+  return routes;
 }
 
 bool Netlink::has_routes(uint32_t table) {

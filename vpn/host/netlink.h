@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "vpn/base/error.h"
 #include "vpn/base/ip_address.h"
@@ -66,6 +67,12 @@ class Netlink {
   [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
   // The names of the interfaces that have an IPv6 default route by a router advertisement.
   [[nodiscard]] std::set<std::string> interfaces_with_advertised_default();
+  struct TunnelRoute {
+    IpPrefix destination;
+    uint32_t interface = 0;
+  };
+  // The routes of the main table into other interfaces without a link layer, as those of tunnels are.
+  [[nodiscard]] std::vector<TunnelRoute> routes_into_other_tunnels(unsigned own_interface);
   // Whether a table has any route of either family.
   [[nodiscard]] bool has_routes(uint32_t table);
 
