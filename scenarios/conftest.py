@@ -17,7 +17,7 @@ from _pytest.terminal import TerminalReporter
 pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
 import leftovers  # noqa: E402
-from running import BUILD, cannot_run, needs_root  # noqa: E402  (it finds vpnlab and ci/)
+from running import BUILD, CALM, cannot_run, needs_root  # noqa: E402  (it finds vpnlab and ci/)
 
 import no_skips  # noqa: E402
 
@@ -28,7 +28,6 @@ from vpnlab import Keypair, Lab, LabError, World  # noqa: E402
 
 FAILED = pytest.StashKey[bool]()
 SEEDS = pytest.StashKey[list[int]]()
-CALM = {"delay": "0ms", "loss": "0%", "reorder": "0%", "kind": "vpn"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

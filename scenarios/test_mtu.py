@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from vpnlab import Lab, pcapng
 
-from conftest import CALM
+from running import CALM
 
 pytestmark = pytest.mark.lab
 LEFT, RIGHT, RIGHT6 = "10.77.0.1", "10.77.0.2", "fd77::2"
