@@ -241,13 +241,16 @@ void Node::Impl::create_initiation(Peer& peer, Now now) {
   emit(EventKind::kHandshakeInitiated, peer, now, std::nullopt, /*initiator=*/true);
 }
 
-// Later than every stamp this peer was sent, and, when the wall clock is behind what we ever sent to anybody,
-// later than that: a peer that was removed and added again still knows our old stamps.
+// Later than every stamp this peer was sent. One that we know of none may have been removed and added again,
+// and still know our old ones: when the wall clock is behind what we ever sent to anybody, it gets that,
+// which is later than any of its own. Stamps need to rise peer by peer alone: with one step for all together,
+// many initiations a second would run ahead of a clock that was set back, and never be caught up with.
 noise::Timestamp Node::Impl::timestamp_for(const Peer& peer, Now now) const noexcept {
-  noise::Timestamp timestamp = noise::make_timestamp(now.wall);
-  if (timestamp < greatest_timestamp_sent_) timestamp = noise::next_timestamp(greatest_timestamp_sent_);
-  if (peer.greatest_sent) timestamp = std::max(timestamp, noise::next_timestamp(*peer.greatest_sent));
-  return timestamp;
+  const noise::Timestamp wall = noise::make_timestamp(now.wall);
+  if (peer.greatest_sent) {
+    return std::max({wall, greatest_timestamp_sent_, noise::next_timestamp(*peer.greatest_sent)});
+  }
+  return wall < greatest_timestamp_sent_ ? noise::next_timestamp(greatest_timestamp_sent_) : wall;
 }
 
 void Node::Impl::retransmit(Peer& peer, Now now) {

@@ -5,6 +5,7 @@
 
 #include "vpn/core/node_test_support.h"
 #include "vpn/noise/cookie.h"
+#include "vpn/noise/handshake.h"
 #include "vpn/noise/identity.h"
 
 namespace vpn::core {
@@ -185,6 +186,25 @@ TEST(NodeHandshake, ClockSteppingBackDoesNotLockOut) {
   pair.a.send(ip_packet(1, 2), pair.now());
   pair.deliver_all();
   EXPECT_EQ(pair.at_b.size(), 2u);
+}
+
+// A busy hub: a hundred initiations a second, each stamp 16.8 ms after the one before, would outrun the
+// clock.
+TEST(NodeHandshake, AfterAStepBackManyPeersDoNotDriveTheStampsAwayFromTheClock) {
+  Pair pair;
+  TestNode hub(1, {}, 2);
+  std::vector<PeerId> peers;
+  for (uint8_t number = 100; number < 200; ++number) peers.push_back(hub.add(number, pair.now()));
+  const auto call_all = [&] {
+    for (const PeerId peer : peers) hub.node().reconnect(peer, pair.now());
+    hub.collect(pair.now());
+    pair.skip(1s);
+  };
+  call_all();
+  pair.step_wall_clock(-10);
+  for (int second = 0; second < 60; ++second) call_all();
+  EXPECT_GE(hub.sent().size(), 60u * peers.size());
+  EXPECT_LE(hub.node().greatest_timestamp_sent(), noise::make_timestamp(pair.now().wall));
 }
 
 TEST(NodeHandshake, RestoredTimestampOutlivesARestart) {

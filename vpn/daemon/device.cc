@@ -1,6 +1,8 @@
 #include "vpn/daemon/device.h"
 
 #include <algorithm>
+#include <array>
+#include <set>
 #include <utility>
 
 #include "vpn/base/version.h"
@@ -168,7 +170,33 @@ void Device::finish_round() {
   refusals_.tell(drops, now, log_);
 }
 
+Result<bool, Error> Device::check_peer_count(const config::DeviceChange& change) {
+  constexpr size_t kMostPeers = core::NodeOptions{}.max_peers;
+  const auto node = node_.control();
+  const size_t before = change.replace_peers ? 0 : node->peers().size();
+  if (before + change.peers.size() <= kMostPeers) return true;
+  std::set<std::array<uint8_t, 32>> added, removed;
+  for (const config::PeerChange& peer : change.peers) {
+    const auto& key = peer.public_key.bytes;
+    const bool stood = !change.replace_peers && node->find_peer(peer.public_key);
+    if (peer.remove) {
+      if (stood) removed.insert(key);
+      added.erase(key);
+    } else if (!peer.update_only) {
+      if (!stood) added.insert(key);
+      removed.erase(key);
+    }
+  }
+  const size_t after = before - removed.size() + added.size();
+  if (after <= kMostPeers) return true;
+  return fail(Error{
+      "peers", 0, "",
+      std::to_string(after) + " are more than the " + std::to_string(kMostPeers) + " that an interface takes",
+      "share them among several interfaces"});
+}
+
 Result<bool, Error> Device::apply(const config::DeviceChange& change) {
+  if (auto fits = check_peer_count(change); !fits) return fits;
   if (auto applied = apply_sockets(change); !applied) return applied;
   if (change.private_key) {
     const auto node = node_.control();
@@ -224,7 +252,7 @@ void Device::apply_peer(const config::PeerChange& change) {
     const auto added =
         node->add_peer(change.public_key, to_suite(change.cipher.value_or(config::Cipher{})), node.now());
     if (!added) {
-      // Our own key is passed over, as Linux does; the limit of peers is the other case.
+      // Our own key, which is passed over, as Linux does.
       log_.warning("peer not added", {{"reason", std::string(core::node_error_meaning(added.error()))}});
       return;
     }

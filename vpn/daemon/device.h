@@ -92,6 +92,8 @@ class Device {
 
   [[nodiscard]] Result<bool, Error> add_worker(io::TunDevice tun, UdpPair sockets);
   [[nodiscard]] Worker& main_worker() const noexcept { return *workers_.front(); }
+  // An error naming "peers" where there would be more than a node takes.
+  [[nodiscard]] Result<bool, Error> check_peer_count(const config::DeviceChange& change);
   [[nodiscard]] Result<bool, Error> apply_sockets(const config::DeviceChange& change);
   void log_keys(SharedNode::Control& node);
   void tell(const core::Event& event);

@@ -217,6 +217,22 @@ class Devices : public testing::TestWithParam<size_t> {
 // Three spokes send to a hub at once, each through all of its queues, the hub answers, and meanwhile reports
 // are asked for and a spoke changes its port. Nothing is lost but what was on its way then, and nothing comes
 // twice or out of order.
+// All of it or nothing: those that fit are not added either.
+TEST(Device, RefusesMorePeersThanANodeTakes) {
+  Host host(1, 1);
+  host.add_peer(2, std::nullopt);
+  config::DeviceChange change;
+  for (uint32_t number = 0; number < 65536; ++number) {
+    PublicKey key{};
+    store_le(key.bytes.data(), number + 1);
+    change.peers.emplace_back(key);
+  }
+  const auto applied = host.control([&](Device& device) { return device.apply(change); });
+  ASSERT_FALSE(applied.has_value());
+  EXPECT_EQ(applied.error().where, "peers");
+  EXPECT_EQ(host.control([](Device& device) { return device.report(); }).peers.size(), 1u);
+}
+
 TEST_P(Devices, CarryManyFlowsInOrderWhileTheyAreReportedOnAndRoam) {
   constexpr uint8_t kSpokes = 3;
   const size_t workers = GetParam();

@@ -19,7 +19,9 @@ void Failover::on_silent(const PublicKey& peer, const std::optional<UdpAddress>&
   const auto& all = known->second;
   const bool has_another =
       std::any_of(all.begin(), all.end(), [&](const UdpAddress& one) { return one != current; });
-  silent_[peer] = {current, 0, has_another ? now : now + kAttemptsOfTheProtocol};
+  const bool has_roamed = current && std::find(all.begin(), all.end(), *current) == all.end();
+  silent_[peer] = {current, has_roamed ? current : std::nullopt, 0,
+                   has_another ? now : now + kAttemptsOfTheProtocol};
 }
 
 std::optional<Instant> Failover::poll_timeout() const noexcept {
@@ -33,7 +35,8 @@ std::vector<Failover::Attempt> Failover::take_due(Instant now) {
   std::vector<Attempt> attempts;
   for (auto& [peer, silence] : silent_) {
     if (silence.due > now) continue;
-    const auto& all = candidates_.at(peer);
+    std::vector<UdpAddress> all = candidates_.at(peer);
+    if (silence.roamed_to) all.push_back(*silence.roamed_to);
     const auto at = silence.current ? std::find(all.begin(), all.end(), *silence.current) : all.end();
     const UdpAddress next = at == all.end() || at + 1 == all.end() ? all.front() : *(at + 1);
     attempts.push_back({peer, next, next != silence.current});

@@ -3,7 +3,8 @@
 // A peer with several addresses (several Endpoint lines, or a name with several addresses) is tried at the
 // next one as soon as it is silent, and then at each in turn, kFailoverStep apart. After a round through all
 // of them the steps double, up to kLongestFailoverStep, for ever. A peer with one address has its first
-// attempt when the protocol's own attempts have ended. Where a peer answers, it stays.
+// attempt when the protocol's own attempts have ended. Where it was heard last, if that is none of them, is
+// tried in its turn too: it may be the path there that was broken. Where a peer answers, it stays.
 #pragma once
 
 #include <map>
@@ -44,6 +45,7 @@ class Failover {
  private:
   struct Silence {
     std::optional<UdpAddress> current;
+    std::optional<UdpAddress> roamed_to;  // where it was heard, if that is no candidate
     size_t attempts = 0;
     Instant due{};
   };

@@ -94,7 +94,7 @@ std::string log_line_json(std::string_view time, LogLevel level, std::string_vie
 class Log::Sink {
  public:
   Sink(const LogOptions& options, const std::string& source) : logger_("vpn") {
-    auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_st>();
+    auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
     terminal->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
     if (options.target == LogTarget::kBackground) {
       add_background_sink(options, source);
@@ -120,7 +120,7 @@ class Log::Sink {
 
   void add_background_sink(const LogOptions& options, const std::string& source) {
     if (access(kJournalSocket, F_OK) == 0) {
-      logger_.sinks().push_back(std::make_shared<spdlog::sinks::systemd_sink_st>("vpn"));
+      logger_.sinks().push_back(std::make_shared<spdlog::sinks::systemd_sink_mt>("vpn"));
       logger_.sinks().back()->set_pattern(kBarePattern);
       return;
     }
@@ -128,7 +128,7 @@ class Log::Sink {
     const mode_t mask = umask(0077);
     try {
       logger_.sinks().push_back(
-          std::make_shared<spdlog::sinks::rotating_file_sink_st>(path, kLongestLogFile, 1));
+          std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLongestLogFile, 1));
       logger_.sinks().back()->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
       file_ = path;
     } catch (const spdlog::spdlog_ex& error) {

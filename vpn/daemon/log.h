@@ -30,6 +30,7 @@ struct LogOptions {
 // "/var/log/vpn/wg0.log". Of 4 MiB at most; what it held before is in wg0.1.log.
 [[nodiscard]] std::string log_file_path(const std::string& interface);
 
+// Any thread may write.
 class Log {
  public:
   using Fields = std::vector<std::pair<std::string_view, std::string>>;

@@ -107,12 +107,14 @@ void Recovery::follow_endpoints() {
 
 void Recovery::after_round() {
   follow_endpoints();
-  for (const auto& [peer, silent] : device_.take_peer_news()) {
+  const auto news = device_.take_peer_news();
+  // Once for all of them: it asks every peer where it is.
+  if (std::ranges::any_of(news, [](const Device::PeerNews& one) { return one.silent; })) note_routes();
+  for (const auto& [peer, silent] : news) {
     if (!silent) {
       failover_.on_heard(peer);
       continue;
     }
-    note_routes();
     const auto way = ways_.find(peer);
     failover_.on_silent(peer, way == ways_.end() ? std::nullopt : std::optional(way->second.endpoint),
                         io::read_clock().monotonic);

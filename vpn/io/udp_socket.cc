@@ -108,6 +108,21 @@ void describe(const SendRun& run, bool use_local, OneMessage& storage, msghdr& m
   }
 }
 
+// Whether the kernel says this of a source address that it does not have, or has no route from.
+bool may_be_for_its_source(int error_number) noexcept {
+  switch (error_number) {
+    case EINVAL:
+    case EADDRNOTAVAIL:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENODEV:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 struct UdpSocket::ReceiveBuffers {
@@ -286,17 +301,24 @@ void UdpSocket::send_batch(std::span<const SendRun> runs) noexcept {
 // Sends a run whose sending as a whole failed, or is not to be tried (0), as well as it goes.
 void UdpSocket::send_refused(const SendRun& run, int error_number) noexcept {
   const size_t datagrams = datagram_count(run);
+  // A source address that went away, or that has no route to there, must not keep us from sending, nor count
+  // against segmentation. What is refused for want of room, or by a firewall, does not go round it.
+  if (run.path.local && may_be_for_its_source(error_number)) {
+    SendRun from_anywhere = run;
+    from_anywhere.path.local.reset();
+    const int refusal = send_one(from_anywhere);
+    if (refusal == 0) {
+      counts_.sent += datagrams;
+      if (datagrams > 1) refused_runs_ = 0;
+      return;
+    }
+    if (datagrams == 1) error_number = refusal;
+  }
   const bool for_segments = error_number == EIO || error_number == EINVAL || error_number == EMSGSIZE;
   if (datagrams == 1 || !(for_segments || error_number == 0)) {
-    // A source address that went away, or that has no route to there, must not keep us from sending.
     const bool must_get_through =
         run.bytes.size() <= options_.split_up_to && options_.split_up_to != UdpOptions::kAnyLength;
     if (error_number == EMSGSIZE && must_get_through) error_number = send_in_fragments(run);
-    SendRun retry = run;
-    if (run.path.local && error_number != 0 && error_number != EMSGSIZE) {
-      retry.path.local.reset();
-      error_number = send_one(retry);
-    }
     return error_number == 0 ? void(counts_.sent += datagrams) : count_refusal(error_number, datagrams);
   }
   if (error_number == EIO) segments_ = false;

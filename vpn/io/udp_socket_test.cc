@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
 
@@ -219,15 +220,19 @@ class RefusingCalls final : public SystemCalls {
   }
   int for_runs = 0;    // the errno
   int for_single = 0;  // likewise
+  int for_source = 0;  // likewise, of a message that names its source
   int batches = 0;
 
  private:
   [[nodiscard]] int refusal_of(const msghdr& message) const {
+    int refusal = for_single;
     for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
          control = CMSG_NXTHDR(const_cast<msghdr*>(&message), control)) {
-      if (control->cmsg_level == SOL_UDP) return for_runs;
+      const bool names_source = control->cmsg_type == IP_PKTINFO || control->cmsg_type == IPV6_PKTINFO;
+      if (for_source != 0 && control->cmsg_level != SOL_UDP && names_source) return for_source;
+      if (control->cmsg_level == SOL_UDP) refusal = for_runs;
     }
-    return for_single;
+    return refusal;
   }
 };
 
@@ -301,6 +306,29 @@ TEST_P(RefusedSends, AreCountedByTheirReason) {
   calls_.for_single = 0;
   sender_->send_batch({&run, 1});
   EXPECT_EQ(sender_->counts().sent, 1u) << "and it is back when the network is";
+}
+
+TEST_P(RefusedSends, ForWantOfRoomOrByAFirewallDoNotGoFromAnotherSource) {
+  const auto bytes = counting_bytes(1000);
+  to_.local = loopback(GetParam());
+  const SendRun runs[] = {{to_, 0, BytesView(bytes).first(100), 100}, {to_, 0, bytes, 100}};
+  for (const int refusal : {EAGAIN, ENOBUFS, EPERM}) {
+    calls_.for_source = refusal;
+    sender_->send_batch(runs);
+  }
+  EXPECT_EQ(sender_->counts().sent, 0u);
+  EXPECT_EQ(sender_->counts().no_buffer, 22u);
+  EXPECT_EQ(sender_->counts().refused, 11u);
+}
+
+TEST_P(RefusedSends, ForASourceThatIsGoneGoFromAnotherAndSwitchNothingOff) {
+  to_.local = loopback(GetParam());
+  for (const int refusal : {EINVAL, EADDRNOTAVAIL, ENETUNREACH}) {
+    calls_.for_source = refusal;
+    for (int round = 0; round < 20; ++round) EXPECT_TRUE(three_runs_arrive());
+  }
+  EXPECT_EQ(sender_->counts().sent, 3u * 20 * 30);
+  EXPECT_TRUE(sender_->segments());
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, RefusedSends, testing::Values(IpFamily::kIpv4, IpFamily::kIpv6),
