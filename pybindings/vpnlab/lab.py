@@ -121,10 +121,13 @@ class Daemon:
 
     def pid(self) -> int | None:
         """Its number within the lab's own process numbers; None when it does not run."""
-        found = self.host.run("sh", "-c", _FIND_DAEMON, "sh", self.interface).stdout.split()
+        lines = self.host.run("sh", "-c", _FIND_DAEMON, "sh", self.interface).stdout.splitlines()
+        parents = {int(process): int(parent) for process, parent in (line.split() for line in lines)}
+        # The daemon's own helpers are its children, and are called as it is.
+        found = [process for process, parent in parents.items() if parent not in parents]
         if len(found) > 1:
-            raise LabError(f"several daemons of {self.interface} in {self.host.name}: {' '.join(found)}")
-        return int(found[0]) if found else None
+            raise LabError(f"several daemons of {self.interface} in {self.host.name}: {' '.join(map(str, found))}")
+        return found[0] if found else None
 
     def stop(self, signal: str = "TERM") -> None:
         """Ends it by a signal, "TERM" or "KILL", and waits until it is gone."""
@@ -235,7 +238,7 @@ made = socket.socket(*map(int, sys.argv[1:]))
 socket.send_fds(socket.socket(fileno=0), [b"s"], [made.fileno()])
 """
 
-# Prints the processes of this network namespace that were started as "… daemon …" or "… INTERFACE" for the interface $1.
+# Prints the processes, each with its parent's number, of this network namespace that were started as "… daemon …" or "… INTERFACE" for the interface $1.
 _FIND_DAEMON = """
 here=$(readlink /proc/self/ns/net)
 for process in /proc/[0-9]*; do
@@ -243,7 +246,10 @@ for process in /proc/[0-9]*; do
   [ "${process#/proc/}" != $$ ] || continue
   words=$(tr '\\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
   case "$words" in
-    *"vpn daemon "*"$1 "*|*"vpn daemon "*"/$1.conf "*|*"wireguard-go "*"$1 "*) echo "${process#/proc/}" ;;
+    *"vpn daemon "*"$1 "*|*"vpn daemon "*"/$1.conf "*|*"wireguard-go "*"$1 "*)
+      while read -r key value _; do
+        [ "$key" != PPid: ] || echo "${process#/proc/} $value"
+      done <"$process/status" ;;
   esac
 done
 """

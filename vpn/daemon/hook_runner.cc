@@ -130,7 +130,8 @@ void serve(const io::UniqueFd& channel, const config::Hooks& hooks, const std::s
 HookRunner::HookRunner(const config::Hooks& hooks, std::string interface)
     : hooks_(hooks), interface_(std::move(interface)) {
   if (hooks != config::Hooks{})
-    process_.emplace([this](const io::UniqueFd& channel) { serve(channel, hooks_, interface_); });
+    process_.emplace("vpn-hooks",
+                     [this](const io::UniqueFd& channel) { serve(channel, hooks_, interface_); });
 }
 
 bool HookRunner::begin(HookPhase phase) {

@@ -76,7 +76,7 @@ void serve(const io::UniqueFd& channel, const std::string& interface) try {
 }  // namespace
 
 DnsProcess::DnsProcess(const std::string& interface, bool background)
-    : process_([&](const io::UniqueFd& channel) {
+    : process_("vpn-dns", [&](const io::UniqueFd& channel) {
         if (background) io::close_standard_files();
         serve(channel, interface);
       }) {}

@@ -1,6 +1,7 @@
 #include "vpn/io/process.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,7 +39,7 @@ void close_standard_files() noexcept {
   for (const int standard : {0, 1, 2}) dup2(nothing.get(), standard);
 }
 
-Companion::Companion(const Serve& serve) {
+Companion::Companion(const char* name, const Serve& serve) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
   channel_ = UniqueFd(ends[0]);
@@ -46,6 +47,7 @@ Companion::Companion(const Serve& serve) {
   process_ = fork();
   if (process_ != 0) return;
   close_all_but(other.get());
+  prctl(PR_SET_NAME, name);
   for (const int signal : kGroupSignals) std::signal(signal, SIG_IGN);
   serve(other);
   _exit(0);

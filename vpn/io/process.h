@@ -36,8 +36,9 @@ class Companion {
   using Serve = std::function<void(const UniqueFd& channel)>;
 
   // To be made before there are threads. Of what is open the companion keeps the standard files and its end
-  // of the channel; what ends a whole group of processes (Ctrl-C, a service manager) does not end it.
-  explicit Companion(const Serve& serve);
+  // of the channel; what ends a whole group of processes (Ctrl-C, a service manager) does not end it. `name`,
+  // of at most 15 bytes, is what ps(1) calls it.
+  Companion(const char* name, const Serve& serve);
   ~Companion();  // waits for its end
   Companion(const Companion&) = delete;
   Companion& operator=(const Companion&) = delete;
