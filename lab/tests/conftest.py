@@ -33,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_root: makes namespaces and interfaces")
 
 
+def cannot_look_for_leaks(report: str) -> bool:
+    """Whether a sanitizer says no more than that: a daemon that has given up its rights lets nobody trace it, not even itself."""
+    return "LeakSanitizer has encountered a fatal error" in report and "ERROR: " not in report and "runtime error" not in report
+
+
 class LabProgram:
     """Calls the program `lab`; every call has a deadline."""
 
@@ -107,7 +112,8 @@ def lab(tmp_path: Path) -> Iterator[LabProgram]:
     yield program
     for name in sorted(os.listdir(state)) if state.exists() else []:
         program("down", "--name", name)
-    assert [f"{file.name}:\n{file.read_text(errors='replace')[:4000]}" for file in reports.iterdir()] == []
+    said = {file.name: file.read_text(errors="replace") for file in reports.iterdir()}
+    assert {name: text[:4000] for name, text in said.items() if not cannot_look_for_leaks(text)} == {}
     # Every process of a lab has its environment from the command that brought it up, LAB_STATE included.
     assert _processes_with(f"LAB_STATE={state}") == []
     assert not state.exists(), sorted(state.rglob("*"))
