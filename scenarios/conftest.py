@@ -16,9 +16,9 @@ from _pytest.terminal import TerminalReporter
 
 pytest.register_assert_rewrite("meeting", "two_worlds", "worlds")
 
-import leftovers  # noqa: E402
 from running import BUILD, CALM, cannot_run, needs_root  # noqa: E402  (it finds vpnlab and ci/)
 
+import leftovers  # noqa: E402
 import no_skips  # noqa: E402
 
 from meeting import Meeting  # noqa: E402

@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from sanitizers import reporting_to
+
 # Every process of a run inherits this, also one that has left its parents.
 _MARK = "VPN_SCENARIO_RUN"
-_SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
 _FOLDERS = ("/run/vpn-lab", "/run/vpn", "/run/wireguard", "/var/lib/vpn", "/var/log/vpn")
 _GRACE = 5.0  # seconds that killed processes may take to be gone
 SANITIZER = re.compile(r"(?:Address|Thread|Leak|Memory|UndefinedBehavior)Sanitizer|runtime error: |VPN_CHECK")
@@ -52,8 +53,7 @@ class Run:
         self._mark = f"{_MARK}={os.getpid()}-{time.monotonic_ns()}"
         os.environ[_MARK] = self._mark.partition("=")[2]
         self._reports = tempfile.TemporaryDirectory(prefix="vpn-sanitizers-")
-        for name in _SANITIZERS:
-            os.environ[name] = f"{os.environ.get(name, '')}:log_path={self._reports.name}/report".lstrip(":")
+        os.environ.update(reporting_to(self._reports.name))
 
     def leftovers(self) -> list[str]:
         """What is left. Processes that have been told to end get some time."""

@@ -16,9 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "ci"))
 from no_skips import pytest_runtest_makereport  # noqa: E402, F401
+from sanitizers import reporting_to  # noqa: E402
 
 PROGRAMS = Path(os.environ.get("LAB_PROGRAMS", ROOT / "build" / "bin"))
-SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,8 +44,7 @@ class LabProgram:
     def __init__(self, state: Path, reports: Path) -> None:
         """`reports`: a folder for what sanitizers have to say, which no log of a daemon shows once its lab is gone."""
         self.state = state
-        told = {name: f"{os.environ.get(name, '')}:log_path={reports}/report".lstrip(":") for name in SANITIZERS}
-        self.environment = {**os.environ, **told, "LAB_STATE": str(state)}
+        self.environment = {**os.environ, **reporting_to(reports), "LAB_STATE": str(state)}
 
     def call(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
