@@ -3,6 +3,9 @@
 #   step NAME REMEDY COMMAND…   runs COMMAND with its output in a log; prints what it is doing while it runs (on a terminal
 #                               its newest line, elsewhere a sign of life a minute), then one line with counts and seconds.
 #                               A failure shows what its log says of why, then the remedy. Returns the command's status.
+#   ahead NAME COMMAND…         puts a build that a later part needs in a queue; begin_ahead starts it. One after another they
+#                               are built beside the parts, with what these leave of the processors while they wait.
+#   built_ahead NAME COMMAND…   waits for that build, or, where there is none or it failed, runs COMMAND.
 #   finish                      prints the table and, as the last line, "N passed, N failed"; returns 1 when a part failed.
 #
 # Counts are read from the log: ctest's and pytest's summaries, or a line "summary: N passed, N failed" that our own
@@ -95,6 +98,48 @@ step() {
     printf 'remedy: %s (whole log: %s)\n' "$remedy" "${log#"$root"/}"
   fi
   return "$status"
+}
+
+ahead_queue=()
+ahead_dir=$log_dir/ahead
+ahead_pid=
+
+ahead() { ahead_queue+=("$*"); } # words without spaces
+
+# A session of its own, so that end_ahead reaches all of it; where sessions share processors evenly (autogroup), that
+# session is given the least share. A build that fails ends the queue: the part that needs it says why.
+begin_ahead() {
+  as_owner rm -rf "$ahead_dir"
+  as_owner mkdir -p "$ahead_dir"
+  local idle=(chrt --idle 0)
+  "${idle[@]}" true 2>/dev/null || idle=(nice -n 19)
+  setsid "${idle[@]}" bash -c '
+    { echo 19 >/proc/self/autogroup; } 2>/dev/null
+    for build in "${@:2}"; do
+      name=$1/${build%% *}
+      ${build#* } >"$name.log" 2>&1 || exit
+      : >"$name.done"
+    done' ahead "$ahead_dir" "${ahead_queue[@]}" </dev/null &>/dev/null &
+  ahead_pid=$!
+}
+
+end_ahead() {
+  [ -z "$ahead_pid" ] || kill -- -"$ahead_pid" 2>/dev/null || true
+  [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$log_dir" 2>/dev/null || true
+}
+
+built_ahead() {
+  local name=$1 said='' line
+  shift
+  while [ -n "$ahead_pid" ] && [ ! -e "$ahead_dir/$name.done" ] && kill -0 "$ahead_pid" 2>/dev/null; do
+    line=$(tail -qn 1 "$ahead_dir"/*.log 2>/dev/null | tail -n 1)
+    if [ "$line" != "$said" ]; then
+      said=$line
+      echo "$line"
+    fi
+    sleep 0.5
+  done
+  [ -e "$ahead_dir/$name.done" ] || "$@"
 }
 
 finish() {

@@ -111,6 +111,7 @@ def test_our_daemon_and_the_kernels_wireguard_understand_each_other(make_pair: C
     assert int(shown.split()[1]) > 0, "the kernel's WireGuard says that it shook hands"
 
 
+@pytest.mark.req("C5")
 @pytest.mark.parametrize("other", ["kernel", "vpn"])
 def test_a_file_comes_through_bad_weather_whole(make_pair: Callable[..., Lab], other: str) -> None:
     """Loss in bursts, jitter, reordering, duplicates and damage, all by netem: TCP inside gets through, and nothing is false."""
@@ -119,6 +120,7 @@ def test_a_file_comes_through_bad_weather_whole(make_pair: Callable[..., Lab], o
     carries_a_file(lab, 300_000)
 
 
+@pytest.mark.req("C5")
 def test_a_file_comes_through_a_slow_link_and_its_full_queue(make_pair: Callable[..., Lab]) -> None:
     """A rate with a short queue drops what TCP offers too much; the counters say so."""
     lab = make_pair("kernel", "delay=10ms rate=8mbit queue=20")

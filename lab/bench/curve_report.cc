@@ -12,7 +12,7 @@
 namespace lab::bench {
 namespace {
 
-constexpr double kWidth = 760;
+constexpr double kPlotWidth = 760;
 constexpr double kHeight = 420;
 constexpr double kLeft = 70;
 constexpr double kRight = 120;
@@ -46,7 +46,7 @@ struct Frame {
   }
   [[nodiscard]] double x(double value) const {
     const double span = std::log(last_x / first_x);
-    return kLeft + (span > 0 ? std::log(value / first_x) / span : 0) * (kWidth - kLeft - kRight);
+    return kLeft + (span > 0 ? std::log(value / first_x) / span : 0) * (kPlotWidth - kLeft - kRight);
   }
   [[nodiscard]] double y(double value) const {
     return kHeight - kBottom - (highest > 0 ? value / highest : 0) * (kHeight - kTop - kBottom);
@@ -129,7 +129,7 @@ std::string to_svg(const CurveReport& report) {
                                           report.machine.kernel, report.rounds, report.started));
   for (unsigned step = 0; step <= 4; ++step) {
     const double value = frame.highest * step / 4;
-    body += svg_line(kLeft, frame.y(value), kWidth - kRight, frame.y(value), "axis") +
+    body += svg_line(kLeft, frame.y(value), kPlotWidth - kRight, frame.y(value), "axis") +
             svg_text(kLeft - 8, frame.y(value) + 4, "name", fmt::format("{:.2f}", value), "end");
   }
   std::vector<double> ticks;
@@ -141,13 +141,13 @@ std::string to_svg(const CurveReport& report) {
   for (const double x : ticks) {
     body += svg_text(frame.x(x), kHeight - kBottom + 18, "name", fmt::format("{:.0f}", x), "middle");
   }
-  body += svg_text(kWidth - kRight, kHeight - 12, "note", report.x_title, "end");
+  body += svg_text(kPlotWidth - kRight, kHeight - 12, "note", report.x_title, "end");
   bool first = true;
   for (const CurveLine& line : report.lines) {
     if (!line.points.empty()) body += line_svg(line, frame, first ? "" : "second");
     first = false;
   }
-  return chart_document(kWidth, kHeight, body);
+  return chart_document(kPlotWidth, kHeight, body);
 }
 
 }  // namespace lab::bench

@@ -28,7 +28,7 @@
 namespace lab::bench {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
 using vpn::traffic::End;
 using vpn::traffic::SteadyClock;

@@ -18,7 +18,7 @@
 namespace lab::bench {
 namespace {
 
-constexpr char kInterface[] = "wg0";
+constexpr char kTunnel[] = "wg0";
 
 void note_failure(CandidateReport& report, const std::string& what) {
   if (std::find(report.failures.begin(), report.failures.end(), what) == report.failures.end()) {
@@ -30,7 +30,7 @@ void note_failure(CandidateReport& report, const std::string& what) {
 Result<void> set_cipher(const Lab& lab, const Candidate& candidate) {
   if (candidate.detail != "aes-256-gcm") return {};
   for (const std::string_view host : kHosts) {
-    const std::string socket = control_socket(lab.state(), std::string(host), kInterface);
+    const std::string socket = control_socket(lab.state(), std::string(host), kTunnel);
     const auto report = get_device(socket);
     if (!report) return fail(report.error());
     vpn::config::DeviceChange change;
@@ -49,7 +49,7 @@ Result<void> set_cipher(const Lab& lab, const Candidate& candidate) {
 Result<void> add_silent_peers(const Lab& lab, size_t count) {
   constexpr size_t kARequest = 1000;
   for (const std::string_view host : kHosts) {
-    const std::string socket = control_socket(lab.state(), std::string(host), kInterface);
+    const std::string socket = control_socket(lab.state(), std::string(host), kTunnel);
     for (size_t done = 0; done < count;) {
       vpn::config::DeviceChange change;
       for (; done < count && change.peers.size() < kARequest; ++done) {
@@ -69,7 +69,7 @@ Result<void> add_silent_peers(const Lab& lab, size_t count) {
 // left. Returns its log.
 Result<std::string> start_crowd(const Lab& lab, const Candidate& candidate, size_t count) {
   const bool aes = candidate.detail == "aes-256-gcm";
-  const std::string socket = control_socket(lab.state(), "right", kInterface);
+  const std::string socket = control_socket(lab.state(), "right", kTunnel);
   const auto hub = get_device(socket);
   if (!hub) return fail(hub.error());
   const auto program = find_program("vpn_bench_crowd");
@@ -99,7 +99,7 @@ Result<std::string> start_crowd(const Lab& lab, const Candidate& candidate, size
 
 void note_engine(const Lab& lab, const Candidate& candidate, CandidateReport& report) {
   if (candidate.program != "vpn" && candidate.name != "plaintext") return;
-  const auto device = get_device(control_socket(lab.state(), "left", kInterface));
+  const auto device = get_device(control_socket(lab.state(), "left", kTunnel));
   if (!device) return;
   if (report.version.empty()) report.version = device->version;
   if (!device->tun_offload.empty()) report.engine["TUN"] = device->tun_offload;
@@ -125,7 +125,7 @@ Result<std::string> start_foreign(const Lab& lab, const Candidate& candidate) {
 // The last thing the candidate's daemons said, for a failure.
 std::string last_words(const Lab& lab, const Candidate& candidate) {
   for (const std::string_view host : kHosts) {
-    for (const std::string_view name : {std::string_view(kInterface), candidate.name}) {
+    for (const std::string_view name : {std::string_view(kTunnel), candidate.name}) {
       std::string log = read_file(lab.state().file(fmt::format("logs/{}-{}.log", host, name))).value_or("");
       while (log.ends_with('\n')) log.pop_back();
       if (!log.empty()) return fmt::format("; {} said last: {}", host, log.substr(log.rfind('\n') + 1));

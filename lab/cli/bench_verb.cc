@@ -12,11 +12,6 @@
 namespace lab::cli {
 namespace {
 
-int complain(const Error& error) {
-  fmt::print(stderr, "lab: {}\n", error.to_string());
-  return 1;
-}
-
 std::string time_left(double seconds) {
   const auto whole = static_cast<unsigned>(seconds > 0 ? seconds + 0.5 : 0);
   return whole >= 60 ? fmt::format("{} min {:02} s", whole / 60, whole % 60) : fmt::format("{} s", whole);

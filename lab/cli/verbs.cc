@@ -24,11 +24,6 @@ namespace {
 constexpr std::chrono::seconds kWatchInterval{1};
 constexpr std::chrono::milliseconds kFollowInterval{100};
 
-int complain(const Error& error) {
-  fmt::print(stderr, "lab: {}\n", error.to_string());
-  return 1;
-}
-
 template <typename T>
 int finish(const Result<T>& result) {
   return result ? 0 : complain(result.error());
@@ -65,6 +60,11 @@ Result<ParsedTopology> load(const std::string& name, const std::vector<std::stri
 }
 
 }  // namespace
+
+int complain(const Error& error) {
+  fmt::print(stderr, "lab: {}\n", error.to_string());
+  return 1;
+}
 
 int up(const UpArguments& arguments) {
   const auto start = std::chrono::steady_clock::now();

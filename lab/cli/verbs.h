@@ -41,6 +41,9 @@ struct BenchArguments {
   std::string curve;      // empty: candidates side by side
 };
 
+// Prints the one line of a failure on standard error; returns 1, the exit status.
+int complain(const Error& error);
+
 // Each carries out the verb of its name, says on standard error what went wrong, and returns the exit status.
 int up(const UpArguments& arguments);
 int down(const std::string& name);

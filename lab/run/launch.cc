@@ -19,7 +19,7 @@
 namespace lab {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr int kKeeperNice = -15;
 

@@ -13,7 +13,7 @@ namespace lab {
 namespace {
 
 constexpr std::chrono::seconds kServiceStart{10};
-constexpr std::chrono::milliseconds kPoll{2};
+constexpr std::chrono::milliseconds kServicePoll{2};
 constexpr uint16_t kHttpPort = 80;
 constexpr uint16_t kDnsPort = 53;
 constexpr uint16_t kIperf3Port = 5201;
@@ -86,7 +86,7 @@ Result<void> await_service(const StateDirectory& state, const HostNamespace& hos
                   fmt::format("nothing listens on port {} after ten seconds", port),
                   "see " + service_log(state, service));
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kServicePoll);
   }
   return {};
 }

@@ -7,22 +7,22 @@
 namespace vpn {
 namespace {
 
-constexpr std::array<uint8_t, 9> kBytes = {0xff, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x88};
+constexpr std::array<uint8_t, 9> kSample = {0xff, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x88};
 
 TEST(Endian, LoadsLittleEndianAtAnyAlignment) {
-  EXPECT_EQ(load_le<uint8_t>(kBytes.data() + 1), 0x01);
-  EXPECT_EQ(load_le<uint16_t>(kBytes.data() + 1), 0x0201);
-  EXPECT_EQ(load_le<uint32_t>(kBytes.data() + 1), 0x04030201u);
-  EXPECT_EQ(load_le<uint64_t>(kBytes.data() + 1), 0x8807060504030201u);
-  EXPECT_EQ(load_le<uint64_t>(kBytes.data()), 0x07060504030201ffu);
+  EXPECT_EQ(load_le<uint8_t>(kSample.data() + 1), 0x01);
+  EXPECT_EQ(load_le<uint16_t>(kSample.data() + 1), 0x0201);
+  EXPECT_EQ(load_le<uint32_t>(kSample.data() + 1), 0x04030201u);
+  EXPECT_EQ(load_le<uint64_t>(kSample.data() + 1), 0x8807060504030201u);
+  EXPECT_EQ(load_le<uint64_t>(kSample.data()), 0x07060504030201ffu);
 }
 
 TEST(Endian, LoadsBigEndianAtAnyAlignment) {
-  EXPECT_EQ(load_be<uint8_t>(kBytes.data() + 1), 0x01);
-  EXPECT_EQ(load_be<uint16_t>(kBytes.data() + 1), 0x0102);
-  EXPECT_EQ(load_be<uint32_t>(kBytes.data() + 1), 0x01020304u);
-  EXPECT_EQ(load_be<uint64_t>(kBytes.data() + 1), 0x0102030405060788u);
-  EXPECT_EQ(load_be<uint64_t>(kBytes.data()), 0xff01020304050607u);
+  EXPECT_EQ(load_be<uint8_t>(kSample.data() + 1), 0x01);
+  EXPECT_EQ(load_be<uint16_t>(kSample.data() + 1), 0x0102);
+  EXPECT_EQ(load_be<uint32_t>(kSample.data() + 1), 0x01020304u);
+  EXPECT_EQ(load_be<uint64_t>(kSample.data() + 1), 0x0102030405060788u);
+  EXPECT_EQ(load_be<uint64_t>(kSample.data()), 0xff01020304050607u);
 }
 
 TEST(Endian, StoresWriteTheirWidthAndNothingElse) {

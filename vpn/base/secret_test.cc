@@ -11,17 +11,17 @@
 namespace vpn {
 namespace {
 
-constexpr size_t kBytes = 32;
-using Key = Secret<kBytes>;
-using LockedKey = LockedSecret<kBytes>;
+constexpr size_t kKeyBytes = 32;
+using Key = Secret<kKeyBytes>;
+using LockedKey = LockedSecret<kKeyBytes>;
 
-std::array<uint8_t, kBytes> bytes_from(uint8_t first) {
-  std::array<uint8_t, kBytes> bytes;
-  for (size_t index = 0; index < kBytes; ++index) bytes[index] = static_cast<uint8_t>(first + index);
+std::array<uint8_t, kKeyBytes> bytes_from(uint8_t first) {
+  std::array<uint8_t, kKeyBytes> bytes;
+  for (size_t index = 0; index < kKeyBytes; ++index) bytes[index] = static_cast<uint8_t>(first + index);
   return bytes;
 }
 
-bool holds(BytesView view, const std::array<uint8_t, kBytes>& bytes) {
+bool holds(BytesView view, const std::array<uint8_t, kKeyBytes>& bytes) {
   return std::equal(view.begin(), view.end(), bytes.begin(), bytes.end());
 }
 
@@ -31,7 +31,7 @@ concept Printable = requires(std::ostream& out, const T& value) {
 };
 static_assert(Printable<int> && !Printable<Key> && !Printable<LockedKey>);
 // Only an explicit conversion makes a secret, and none leads back but view().
-static_assert(!std::is_convertible_v<std::array<uint8_t, kBytes>, Key>);
+static_assert(!std::is_convertible_v<std::array<uint8_t, kKeyBytes>, Key>);
 static_assert(!std::is_convertible_v<Key, BytesView> && !std::is_convertible_v<Key, bool>);
 static_assert(!std::is_copy_constructible_v<LockedKey> && !std::is_copy_assignable_v<LockedKey>);
 static_assert(std::is_nothrow_move_constructible_v<LockedKey> &&
@@ -87,8 +87,8 @@ TEST(Secret, MoveToItselfKeepsIt) {
 TEST(Secret, EqualOnlyWhenEveryBitIs) {
   const Key key(bytes_from(1));
   EXPECT_TRUE(key == Key(bytes_from(1)));
-  for (size_t bit = 0; bit < kBytes * 8; ++bit) {
-    std::array<uint8_t, kBytes> bytes = bytes_from(1);
+  for (size_t bit = 0; bit < kKeyBytes * 8; ++bit) {
+    std::array<uint8_t, kKeyBytes> bytes = bytes_from(1);
     bytes[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
     EXPECT_FALSE(key == Key(bytes)) << "bit " << bit;
   }
@@ -138,7 +138,7 @@ TEST(LockedSecretDeathTest, ReadingPastItEndsTheProcess) {
   const LockedKey key(bytes_from(1));
   EXPECT_DEATH(
       {
-        const volatile uint8_t* end = key.view().data() + kBytes;
+        const volatile uint8_t* end = key.view().data() + kKeyBytes;
         (void)*end;
       },
       "");

@@ -66,6 +66,53 @@ TEST(Show, LetsNoTerminalCodeThrough) {
   EXPECT_THAT(show_text("wg0", report, kExampleTime), Not(HasSubstr("\x1b")));
 }
 
+// W5: what existing dashboards know keeps the names that they know.
+TEST(Show, TellsMetricsToPrometheus) {
+  EXPECT_EQ(show_metrics({{"wg0", example_report()}}),
+            R"(# HELP wireguard_sent_bytes_total Bytes sent to the peer.
+# TYPE wireguard_sent_bytes_total counter
+wireguard_sent_bytes_total{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+wireguard_sent_bytes_total{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 1000
+# HELP wireguard_received_bytes_total Bytes received from the peer.
+# TYPE wireguard_received_bytes_total counter
+wireguard_received_bytes_total{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+wireguard_received_bytes_total{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 5000000
+# HELP wireguard_latest_handshake_seconds Unix time of the latest handshake; 0: none yet.
+# TYPE wireguard_latest_handshake_seconds gauge
+wireguard_latest_handshake_seconds{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+wireguard_latest_handshake_seconds{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 1799999937
+# HELP vpn_peer_sessions Sessions whose keys are held: at most 3.
+# TYPE vpn_peer_sessions gauge
+vpn_peer_sessions{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+vpn_peer_sessions{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 2
+# HELP vpn_peer_staged_packets Packets that wait for a handshake.
+# TYPE vpn_peer_staged_packets gauge
+vpn_peer_staged_packets{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+vpn_peer_staged_packets{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 1
+# HELP vpn_peer_roamed_total How often the peer's endpoint moved.
+# TYPE vpn_peer_roamed_total counter
+vpn_peer_roamed_total{interface="wg0",public_key="yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",name=""} 0
+vpn_peer_roamed_total{interface="wg0",public_key="xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",name="laptop"} 2
+# HELP vpn_dropped_packets_total Packets and messages dropped, by the reason: see protocol.md.
+# TYPE vpn_dropped_packets_total counter
+vpn_dropped_packets_total{interface="wg0",reason="bad_mac1"} 3
+vpn_dropped_packets_total{interface="wg0",reason="replayed"} 12
+vpn_dropped_packets_total{interface="wg0",reason="no_route"} 0
+vpn_dropped_packets_total{interface="wg0",reason="of_the_future"} 2
+# HELP vpn_events_total What else the data path counts: datagrams sent, and what the kernel refused or lost.
+# TYPE vpn_events_total counter
+vpn_events_total{interface="wg0",event="sent_datagrams"} 99
+vpn_events_total{interface="wg0",event="send_no_buffer"} 1
+)");
+}
+
+// A name is anybody's text: it must not end its label, nor its line.
+TEST(Show, QuotesNamesInMetrics) {
+  config::DeviceReport report = example_report();
+  report.peers[1].name = "a\"} 1\nb\\";
+  EXPECT_THAT(show_metrics({{"wg0", report}}), HasSubstr(R"(name="a\"} 1\nb\\"} 1000)"));
+}
+
 constexpr char kExampleJson[] = R"({
   "interfaces": [
     {

@@ -1,4 +1,4 @@
-// A daemon's report as text for people, in the manner of 'wg show', and as JSON for programs.
+// A daemon's report as text for people, in the manner of 'wg show', as JSON for programs, and as metrics.
 #pragma once
 
 #include <cstdint>
@@ -22,5 +22,9 @@ using InterfaceReports = std::vector<std::pair<std::string, config::DeviceReport
 // {"interfaces": [{"name": …, "peers": […]}, …]}, indented, ended by a newline. Of secret keys it only says
 // whether they are set.
 [[nodiscard]] std::string show_json(const InterfaceReports& reports);
+
+// The text format that Prometheus reads (0.0.4): for each metric its help, its type, and a line for each peer
+// or counter. What all WireGuards tell bears the names that existing exporters gave it.
+[[nodiscard]] std::string show_metrics(const InterfaceReports& reports);
 
 }  // namespace vpn::cli

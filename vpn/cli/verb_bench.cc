@@ -15,7 +15,7 @@
 namespace vpn::cli {
 namespace {
 
-struct Options {
+struct BenchOptions {
   bool json = false;
   bool crypto_only = false;
   double seconds = 2;
@@ -31,7 +31,7 @@ std::string processor_name() {
   return "unknown processor";
 }
 
-int run_bench(const Options& options, Io& io) {
+int run_bench(const BenchOptions& options, Io& io) {
   BenchFigures figures;
   figures.processor = processor_name();
   figures.cores = std::thread::hardware_concurrency();
@@ -54,7 +54,7 @@ int run_bench(const Options& options, Io& io) {
 
 void add_bench_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("bench", "Measure what this machine can do");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<BenchOptions>();
   verb->add_flag("--json", options->json, "Print JSON");
   verb->add_flag("--crypto-only", options->crypto_only, "Measure the ciphers alone; needs no privilege");
   verb->add_option("--seconds", options->seconds, "How long each TCP stream is measured")

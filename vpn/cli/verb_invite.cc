@@ -18,7 +18,7 @@
 namespace vpn::cli {
 namespace {
 
-struct Options {
+struct InviteOptions {
   std::string server;
   std::string name, endpoint, output, qr = "auto";
   std::string socket_folder = ControlClient::default_folder();
@@ -43,7 +43,7 @@ Result<std::vector<T>, Error> read_list(const std::vector<std::string>& texts, c
   return values;
 }
 
-Result<InvitationRequest, Error> to_request(const Options& options) {
+Result<InvitationRequest, Error> to_request(const InviteOptions& options) {
   InvitationRequest request;
   if (config::has_control_character(options.name) || options.name.find('#') != std::string::npos) {
     return fail(Error{"", 0, "--name", "has a control character or '#' in it", "choose another name"});
@@ -71,8 +71,8 @@ struct RunningDaemon {
   config::DeviceReport report;
 };
 
-Result<std::optional<RunningDaemon>, Error> find_daemon(const Options& options, const ControlClient& client,
-                                                        const std::string& path,
+Result<std::optional<RunningDaemon>, Error> find_daemon(const InviteOptions& options,
+                                                        const ControlClient& client, const std::string& path,
                                                         const config::Config& server) {
   if (options.only_file) return std::nullopt;
   const auto interface = daemon::interface_of(path);
@@ -112,9 +112,9 @@ config::DeviceChange change_for(const config::PeerConfig& peer, bool remove) {
 
 // Puts the invitation into effect: the client's file, the daemon, the server's file, in this order; what was
 // done is taken back when a later step fails.
-Result<void, Error> apply(const Options& options, const ControlClient& client, const Invitation& invitation,
-                          const std::optional<RunningDaemon>& running, const std::string& path,
-                          const daemon::TextFile& file, const std::string& output) {
+Result<void, Error> apply(const InviteOptions& options, const ControlClient& client,
+                          const Invitation& invitation, const std::optional<RunningDaemon>& running,
+                          const std::string& path, const daemon::TextFile& file, const std::string& output) {
   const daemon::SecretText client_text(config::to_ini(invitation.client));
   const daemon::SecretText server_text = with_peer(file.text.view(), invitation.peer);
   if (auto written = daemon::write_new_file(output, client_text.view()); !written) return written;
@@ -133,7 +133,7 @@ Result<void, Error> apply(const Options& options, const ControlClient& client, c
   return replaced;
 }
 
-std::string summary(const Options& options, const Invitation& invitation,
+std::string summary(const InviteOptions& options, const Invitation& invitation,
                     const std::optional<RunningDaemon>& running, const std::string& path,
                     const std::string& output) {
   std::string addresses;
@@ -147,7 +147,7 @@ std::string summary(const Options& options, const Invitation& invitation,
          " (it holds the private key: hand it over safely, then remove it)\n";
 }
 
-int run_invite(const Options& options, Io& io) {
+int run_invite(const InviteOptions& options, Io& io) {
   const std::string path = daemon::config_path(options.server);
   const ControlClient client(options.socket_folder);
   const auto request = to_request(options);
@@ -182,7 +182,7 @@ int run_invite(const Options& options, Io& io) {
 
 void add_invite_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("invite", "Make a new peer: keys, address, client file and QR code");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<InviteOptions>();
   verb->add_option("FILE", options->server, "The server's file, or the name of one in /etc/wireguard")
       ->required()
       ->type_name("");

@@ -10,13 +10,14 @@
 namespace vpn::cli {
 namespace {
 
-struct Options {
+struct ShowOptions {
   std::string interface;
   std::string socket_folder = ControlClient::default_folder();
   bool json = false;
+  bool metrics = false;
 };
 
-int run_show(const Options& options, Io& io) {
+int run_show(const ShowOptions& options, Io& io) {
   const ControlClient client(options.socket_folder);
   const bool one = !options.interface.empty();
   InterfaceReports reports;
@@ -32,6 +33,8 @@ int run_show(const Options& options, Io& io) {
   if (one && reports.empty()) return exit_code;
   if (options.json) {
     io.out << show_json(reports);
+  } else if (options.metrics) {
+    io.out << show_metrics(reports);
   } else {
     const int64_t now = io::read_clock().wall.seconds;
     for (size_t i = 0; i < reports.size(); ++i) {
@@ -45,11 +48,14 @@ int run_show(const Options& options, Io& io) {
 
 void add_show_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("show", "Show the state of running interfaces");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ShowOptions>();
   verb->add_option("INTERFACE", options->interface, "The interface to show; all when left out")
       ->type_name("");
-  verb->add_flag("--json", options->json,
-                 "Print JSON, as its schema says: show.schema.json in the documentation");
+  CLI::Option* json = verb->add_flag("--json", options->json,
+                                     "Print JSON, as its schema says: show.schema.json in the documentation");
+  verb->add_flag("--metrics", options->metrics,
+                 "Print what Prometheus reads: for the textfile collector of its node exporter, say")
+      ->excludes(json);
   verb->add_option("--socket-dir", options->socket_folder, "Where the control sockets lie")
       ->type_name("DIR")
       ->capture_default_str();

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kWidthOfFiles = 200;  // where no terminal sets a limit
 
-struct Options {
+struct WatchOptions {
   std::string interface;
   std::string socket_folder = ControlClient::default_folder();
   double interval_seconds = 1;
@@ -40,7 +40,7 @@ WatchSample take_sample(const ControlClient& client, const std::string& interfac
   return sample;
 }
 
-int print_once(const ControlClient& client, const Options& options, Io& io) {
+int print_once(const ControlClient& client, const WatchOptions& options, Io& io) {
   const WatchSample sample = take_sample(client, options.interface);
   for (const Error& failure : sample.failures) report_error(failure, io);
   if (!sample.failures.empty()) return kFailure;
@@ -48,7 +48,7 @@ int print_once(const ControlClient& client, const Options& options, Io& io) {
   return kFine;
 }
 
-int watch_live(const ControlClient& client, const Options& options, int out_fd) {
+int watch_live(const ControlClient& client, const WatchOptions& options, int out_fd) {
   const std::chrono::milliseconds interval(static_cast<int64_t>(options.interval_seconds * 1000));
   const LiveTerminal terminal(STDIN_FILENO, out_fd);
   std::optional<WatchSample> before, now;
@@ -66,7 +66,7 @@ int watch_live(const ControlClient& client, const Options& options, int out_fd) 
   return kFine;
 }
 
-int run_watch(const Options& options, Io& io) {
+int run_watch(const WatchOptions& options, Io& io) {
   const ControlClient client(options.socket_folder);
   const bool live = !options.once && io.out_fd >= 0 && isatty(io.out_fd) == 1;
   return live ? watch_live(client, options, io.out_fd) : print_once(client, options, io);
@@ -76,7 +76,7 @@ int run_watch(const Options& options, Io& io) {
 
 void add_watch_verb(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("watch", "Watch running interfaces: peers, rates, handshakes, drops");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<WatchOptions>();
   verb->add_option("INTERFACE", options->interface, "The interface to watch; all when left out")
       ->type_name("");
   verb->add_option("--interval", options->interval_seconds, "Seconds between two looks, 0.1 to 3600")

@@ -20,7 +20,7 @@ struct Line {
   std::string text;
   Style style = Style::kPlain;
 };
-using Lines = std::vector<Line>;
+using FrameLines = std::vector<Line>;
 
 std::string_view escape_of(Style style) noexcept {
   switch (style) {
@@ -151,13 +151,13 @@ Line peer_line(const config::PeerReport& peer, const config::PeerReport* before,
           met && age < kFreshHandshake ? Style::kPlain : Style::kFaint};
 }
 
-Lines peer_lines(const config::DeviceReport& report, const config::DeviceReport* before, const Rates& rates,
-                 int64_t unix_now, size_t most) {
+FrameLines peer_lines(const config::DeviceReport& report, const config::DeviceReport* before,
+                      const Rates& rates, int64_t unix_now, size_t most) {
   std::map<PublicKey, const config::PeerReport*> earlier;
   if (before != nullptr) {
     for (const config::PeerReport& peer : before->peers) earlier[peer.public_key] = &peer;
   }
-  Lines lines;
+  FrameLines lines;
   for (const config::PeerReport* peer : by_latest_handshake(report)) {
     if (lines.size() == most) break;
     const auto found = earlier.find(peer->public_key);
@@ -169,12 +169,13 @@ Lines peer_lines(const config::DeviceReport& report, const config::DeviceReport*
   return lines;
 }
 
-Lines drop_lines(const config::DeviceReport& report, const config::DeviceReport* before, const Rates& rates) {
+FrameLines drop_lines(const config::DeviceReport& report, const config::DeviceReport* before,
+                      const Rates& rates) {
   std::map<std::string, uint64_t> earlier;
   if (before != nullptr) {
     for (const DropCount& drop : drop_counts(*before)) earlier[drop.name] = drop.count;
   }
-  Lines lines;
+  FrameLines lines;
   for (const DropCount& drop : drop_counts(report)) {
     if (lines.size() == kMostDropLines) break;
     // What is new since the last sample counted nothing before it.
@@ -187,8 +188,8 @@ Lines drop_lines(const config::DeviceReport& report, const config::DeviceReport*
   return lines;
 }
 
-Lines interface_lines(const std::string& name, const config::DeviceReport& report, const Rates& rates,
-                      int64_t unix_now, size_t height) {
+FrameLines interface_lines(const std::string& name, const config::DeviceReport& report, const Rates& rates,
+                           int64_t unix_now, size_t height) {
   const config::DeviceReport* before = rates.report_before(name);
   const Traffic now = traffic_of(report);
   const Traffic earlier = before ? traffic_of(*before) : Traffic{};
@@ -198,7 +199,7 @@ Lines interface_lines(const std::string& name, const config::DeviceReport& repor
   const auto offload = [](const char* what, const std::string& state) {
     return state.empty() ? std::string() : what + printable(state);
   };
-  Lines lines;
+  FrameLines lines;
   lines.push_back(
       {join({name, report.version.empty() ? "" : "vpn " + printable(report.version),
              "port " + std::to_string(report.listen_port), count_text(report.peers.size(), "peer"),
@@ -206,13 +207,13 @@ Lines interface_lines(const std::string& name, const config::DeviceReport& repor
        Style::kBold});
   lines.push_back({join({"in " + rate(&Traffic::received), "out " + rate(&Traffic::sent),
                          "received " + bytes_text(now.received), "sent " + bytes_text(now.sent)})});
-  const Lines drops = drop_lines(report, before, rates);
+  const FrameLines drops = drop_lines(report, before, rates);
   if (!report.peers.empty()) {
     lines.push_back({});
     lines.push_back(head(kPeerColumns));
     const size_t others = lines.size() + (drops.empty() ? 0 : drops.size() + 2) + 1;  // 1: "… more peers"
     const size_t most = height == 0 ? report.peers.size() : std::max<size_t>(height, others + 1) - others;
-    const Lines peers = peer_lines(report, before, rates, unix_now, most);
+    const FrameLines peers = peer_lines(report, before, rates, unix_now, most);
     lines.insert(lines.end(), peers.begin(), peers.end());
   }
   if (!drops.empty()) {
@@ -228,10 +229,10 @@ Lines interface_lines(const std::string& name, const config::DeviceReport& repor
 std::string watch_frame(const WatchSample* before, const WatchSample& now, const WatchView& view) {
   const Rates rates(before, now);
   const size_t share = view.height / std::max<size_t>(1, now.reports.size() + now.failures.size());
-  Lines lines;
+  FrameLines lines;
   for (const auto& [name, report] : now.reports) {
     if (!lines.empty()) lines.push_back({});
-    const Lines more = interface_lines(name, report, rates, now.unix_seconds, share);
+    const FrameLines more = interface_lines(name, report, rates, now.unix_seconds, share);
     lines.insert(lines.end(), more.begin(), more.end());
   }
   for (const Error& failure : now.failures) lines.push_back({failure.to_string(), Style::kRed});

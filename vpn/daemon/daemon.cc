@@ -20,8 +20,6 @@
 namespace vpn::daemon {
 namespace {
 
-constexpr uint16_t kDefaultMtu = 1420;
-
 std::string errno_line(int error_number) {
   return "errno=" + std::to_string(error_number) + "\n\n";
 }

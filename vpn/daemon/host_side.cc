@@ -16,8 +16,6 @@
 namespace vpn::daemon {
 namespace {
 
-constexpr uint16_t kDefaultMtu = 1420;
-
 std::vector<UdpAddress> sorted(std::vector<UdpAddress> addresses) {
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());

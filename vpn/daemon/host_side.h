@@ -17,6 +17,9 @@
 
 namespace vpn::daemon {
 
+// A tunnel's MTU where no route to an endpoint tells: what fits Ethernet's 1500 bytes over IPv6.
+inline constexpr uint16_t kDefaultMtu = 1420;
+
 class HostSide {
  public:
   // `log` must outlive it.

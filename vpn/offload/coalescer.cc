@@ -10,8 +10,6 @@
 namespace vpn::offload {
 namespace {
 
-constexpr uint8_t kTcpPush = 0x08;
-constexpr uint8_t kTcpAck = 0x10;
 constexpr size_t kLongestPacket = 65535;
 constexpr size_t kFlowsLookedAt = 16;  // how far back a flow's newest packet is looked for
 

@@ -11,6 +11,12 @@ namespace vpn::offload {
 inline constexpr uint8_t kProtocolTcp = 6;
 inline constexpr uint8_t kProtocolUdp = 17;
 
+// The flags of a TCP header's byte 13 (RFC 9293, 3.1; CWR: RFC 3168, 6.1).
+inline constexpr uint8_t kTcpFin = 0x01;
+inline constexpr uint8_t kTcpPush = 0x08;
+inline constexpr uint8_t kTcpAck = 0x10;
+inline constexpr uint8_t kTcpCwr = 0x80;
+
 struct InnerPacket {
   bool ipv4 = false;
   uint8_t protocol = 0;          // kProtocolTcp or kProtocolUdp

@@ -8,10 +8,6 @@
 namespace vpn::offload {
 namespace {
 
-constexpr uint8_t kTcpFin = 0x01;
-constexpr uint8_t kTcpPush = 0x08;
-constexpr uint8_t kTcpCwr = 0x80;
-
 uint16_t udp_checksum(uint16_t checksum) noexcept {
   return checksum == 0 ? 0xffff : checksum;
 }  // RFC 768

@@ -12,11 +12,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Written down again here, on purpose: a wrong constant of the core must not excuse itself.
+// Like kKeyErasureTime, written down again on purpose: a wrong constant of the core must not excuse itself.
 constexpr Duration kRekeyTimeout = 5s;
 constexpr Duration kMaxJitter = 334ms;
 constexpr Duration kRejectAfterTime = 180s;
-constexpr Duration kKeyErasureTime = 540s;
 constexpr size_t kDataOverheadBytes = 32;
 constexpr size_t kMac2Bytes = 16;
 

@@ -8,8 +8,7 @@
 //   not_sent              what is delivered was sent, to this node, and is unaltered
 //   nonce_reuse           counters of one session and sender only grow
 //   forgery_accepted      nothing is accepted but what a node sent, and nothing is accepted twice (but by a
-//   node that
-//                         restarted, initiations: it has forgotten which time stamps it saw)
+//                         node that restarted, initiations: it has forgotten which time stamps it saw)
 //   answered_unproven     a dropped message draws no answer; under load a cookie reply, which is never longer
 //   state_changed         a message dropped before it was proven changes no endpoint, no session and no timer
 //   drop_count            each drop is counted exactly once, nothing else is
@@ -22,8 +21,8 @@
 //   keys_kept             540 s after the last new session no key is left
 //   padding               data is padded to 16 bytes, never past the MTU
 //   index_reuse           a node's receiver indices are new for each handshake
-//   chatter               keepalives draw no keepalives: who has nothing to say soon falls silent (see
-//   expect_silence)
+//   chatter               keepalives draw no keepalives: who has nothing to say soon falls silent
+//                         (see expect_silence)
 #pragma once
 
 #include <map>
@@ -36,6 +35,8 @@
 #include "vpn/sim/world.h"
 
 namespace vpn::sim {
+
+inline constexpr Duration kKeyErasureTime = std::chrono::seconds(540);  // from the last new session on
 
 struct Violation {
   std::string invariant;  // a name from the list above

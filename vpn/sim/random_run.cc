@@ -21,7 +21,6 @@ constexpr Duration kSteadyTime = 5s;     // in which nothing may be lost any mor
 constexpr Duration kCalmDelay = 20ms;    // of every link, once the faults have stopped
 constexpr Duration kLastExchange =
     60s;  // after the traffic has stopped: what may still be sent is sent by then
-constexpr Duration kKeyErasureTime = 540s;
 
 struct Tunnel {
   NodeId a, b;

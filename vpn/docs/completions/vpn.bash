@@ -48,7 +48,7 @@ _vpn() {
       case $prev in
         --socket-dir) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -d -- "$cur")); return ;;
       esac
-      COMPREPLY=($(compgen -W '-h --help --json --socket-dir' -- "$cur"))
+      COMPREPLY=($(compgen -W '-h --help --json --metrics --socket-dir' -- "$cur"))
       [[ $cur == -* ]] || { COMPREPLY+=($(compgen -W "$(_vpn_interfaces)" -- "$cur")); }
       ;;
     watch)

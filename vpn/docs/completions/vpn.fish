@@ -39,6 +39,7 @@ complete -c vpn -n '__fish_seen_subcommand_from reload' -s h -l help -d 'Show th
 complete -c vpn -n '__fish_seen_subcommand_from reload' -a '(__vpn_interfaces)'
 complete -c vpn -n '__fish_seen_subcommand_from show' -s h -l help -d 'Show this help and end'
 complete -c vpn -n '__fish_seen_subcommand_from show' -l json -d 'Print JSON, as its schema says: show.schema.json in the documentation'
+complete -c vpn -n '__fish_seen_subcommand_from show' -l metrics -d 'Print what Prometheus reads: for the textfile collector of its node exporter, say'
 complete -c vpn -n '__fish_seen_subcommand_from show' -l socket-dir -x -a '(__fish_complete_directories)' -d 'Where the control sockets lie'
 complete -c vpn -n '__fish_seen_subcommand_from show' -a '(__vpn_interfaces)'
 complete -c vpn -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Show this help and end'
