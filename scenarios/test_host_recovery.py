@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_net import SERVER, SERVER6, TUNNEL_SERVER, Daemon, World, client_packets_in_clear, make_world, wait_for
+from host_net import SERVER, SERVER6, TUNNEL_SERVER, Daemon, World, bare_daemon, client_packets_in_clear, make_world, wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M2.4")]
 
@@ -43,14 +43,18 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize("configured_by", ["file", "wg"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_of_the_network_is_followed_without_traffic(world: World, change: str) -> None:
+def test_a_change_of_the_network_is_followed_without_traffic(world: World, change: str, configured_by: str) -> None:
     """Two idle ends say nothing to each other: that the server knows the new address shows that it was told at once."""
     commands, address = CHANGES[change]
     world.serve()
     second_uplink(world)
     # The kernel's own multicasts are not the peer's, so that nothing but the ping passes.
-    daemon = Daemon(world, world.client_config("KillSwitch = on", allowed=f"{TUNNEL_SERVER}/32"))
+    if configured_by == "file":
+        daemon = Daemon(world, world.client_config("KillSwitch = on", allowed=f"{TUNNEL_SERVER}/32"))
+    else:
+        daemon = bare_daemon(world)
     assert reaches(world)
     assert where_the_server_sees_the_client(world) == "192.168.7.2"
     # The answer to the ping is owed a keepalive; once it is there neither end has anything more to say.

@@ -242,16 +242,17 @@ Result<bool, Error> Daemon::watch_network() {
   if (!monitor) return fail(std::move(monitor.error()));
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
-  if (!host_) return true;
-  watch_firewall();
-  watch_cgroups();
+  if (host_) {
+    watch_firewall();
+    watch_cgroups();
+  }
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
   };
   actions.follow_endpoints = [this] { host_->follow_endpoints(config_, endpoints()); };
   actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
-  auto recovery = Recovery::create(*loop_, *device_, *host_, *netlink_, log_, std::move(actions));
+  auto recovery = Recovery::create(*loop_, *device_, host_.get(), *netlink_, log_, std::move(actions));
   if (!recovery) return fail(std::move(recovery.error()));
   recovery_ = std::move(*recovery);
   return true;
@@ -338,10 +339,11 @@ void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
-  const bool has_moved = device_->take_endpoints_changed();
+  const auto moves = device_->take_peer_moves();
   if (!recovery_) return;
   // Only the kill switch asks where the peers are, and to ask thousands takes its time.
-  if (has_moved && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  if (!moves.empty() && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  recovery_->note_moves(moves);
   recovery_->after_round();
 }
 

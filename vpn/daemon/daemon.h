@@ -118,7 +118,7 @@ class Daemon {
   std::unique_ptr<host::LinkMonitor> link_monitor_;
   std::unique_ptr<host::FirewallMonitor> firewall_monitor_;  // where the kernel has nf_tables
   std::unique_ptr<host::CgroupMonitor> cgroup_monitor_;      // where the configuration names any
-  std::unique_ptr<Recovery> recovery_;                       // none when it starts bare
+  std::unique_ptr<Recovery> recovery_;
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
   bool ending_ = false;

@@ -298,7 +298,7 @@ void Device::note_visit(PeerNotes& notes, const UdpAddress& address) {
   if (!notes.visits.empty() && notes.visits.back().address == address) return;
   if (notes.visits.size() == kVisitsKept) notes.visits.erase(notes.visits.begin());
   notes.visits.push_back({address, io::read_clock().wall.seconds});
-  endpoints_changed_ = true;
+  peer_moves_.push_back({notes.key, address});
 }
 
 config::DeviceReport Device::report() const {

@@ -55,6 +55,7 @@ class Device {
   [[nodiscard]] unsigned interface_index() const noexcept { return main_worker().tun().index(); }
   [[nodiscard]] bool interface_is_there() const noexcept { return main_worker().tun().is_there(); }
   [[nodiscard]] uint16_t listen_port() const noexcept { return listen_port_; }
+  [[nodiscard]] uint32_t fwmark() const noexcept { return fwmark_; }
   [[nodiscard]] size_t worker_count() const noexcept { return workers_.size(); }
   // As Node's.
   [[nodiscard]] std::array<uint8_t, 12> greatest_timestamp_sent() const noexcept { return timestamp_sent_; }
@@ -76,8 +77,12 @@ class Device {
     bool silent = false;
   };
   [[nodiscard]] std::vector<PeerNews> take_peer_news() { return std::exchange(peer_news_, {}); }
-  // Whether a peer was heard from a new endpoint, or given one, since the last call.
-  [[nodiscard]] bool take_endpoints_changed() noexcept { return std::exchange(endpoints_changed_, false); }
+  // The peers that were heard from a new endpoint, or given one, since the last call, in order.
+  struct PeerMove {
+    PublicKey peer;
+    UdpAddress endpoint;
+  };
+  [[nodiscard]] std::vector<PeerMove> take_peer_moves() { return std::exchange(peer_moves_, {}); }
 
  private:
   struct PeerNotes {
@@ -118,7 +123,7 @@ class Device {
   std::array<uint8_t, 12> timestamp_sent_{};
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PeerNews> peer_news_;
-  bool endpoints_changed_ = false;
+  std::vector<PeerMove> peer_moves_;
   RefusalTelling refusals_;
 };
 
