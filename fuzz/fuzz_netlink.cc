@@ -88,6 +88,7 @@ std::optional<uint32_t> naive_priority(const Bytes& message) {
 std::optional<LinkMessage> naive_link(const Bytes& message, bool is_removed) {
   if (message.size() < kHeaderBytes + 16) return std::nullopt;
   return LinkMessage{in_host_order<uint32_t>(message, kHeaderBytes + 4), is_removed,
+                     (in_host_order<uint32_t>(message, kHeaderBytes + 8) & 1) != 0,
                      number(attribute(message, kHeaderBytes + 16, 4))};
 }
 
@@ -187,6 +188,7 @@ void check_link(const Bytes& message, bool is_removed) {
   if (!link) return;
   ifinfomsg fixed{};
   fixed.ifi_index = static_cast<int>(link->interface);
+  fixed.ifi_flags = link->is_up ? 1 : 0;
   Writer writer(is_removed ? RTM_DELLINK : RTM_NEWLINK, fixed);
   writer.put(IFLA_MTU, link->mtu);
   VPN_CHECK(host::read_link(writer.bytes()) == link);

@@ -226,9 +226,16 @@ Result<bool, Error> Daemon::set_up_host() {
 Result<bool, Error> Daemon::watch_network() {
   host::LinkMonitor::Handlers handlers;
   handlers.on_mtu = [this](uint16_t mtu) { device_->set_mtu(mtu); };
+  handlers.on_state = [this](bool is_up) { follow_link(is_up); };
+  handlers.on_overrun = [this] {
+    if (const auto is_up = netlink_->is_up(device_->interface_index())) follow_link(*is_up);
+  };
   handlers.on_removed = [this] {
     // The kernel says the same of one that is moved; its packets go on, and so do our sockets where we are.
-    if (device_->interface_is_there()) return log_.info("the interface is in another network namespace now");
+    if (device_->interface_is_there()) {
+      log_.info("the interface is in another network namespace now");
+      return follow_link(true);  // it was taken down for that, and what happens to it there is not heard
+    }
     interface_gone_ = true;
     stop("the interface was removed");
   };
@@ -256,6 +263,23 @@ Result<bool, Error> Daemon::watch_network() {
   if (!recovery) return fail(std::move(recovery.error()));
   recovery_ = std::move(*recovery);
   return true;
+}
+
+// What is down is silent, as Linux's WireGuard is. Before the link is up for the first time there is nothing
+// to be silenced.
+void Daemon::follow_link(bool is_up) {
+  if (std::exchange(is_link_up_, is_up) == is_up) return;
+  if (!is_up) {
+    log_.info("the interface is down, and nothing is sent");
+    return device_->go_down();
+  }
+  if (auto up = device_->come_up(); !up)
+    return log_.error("the interface is up, but nothing can be sent", {{"error", up.error().to_string()}});
+  follow_listen_port();
+}
+
+void Daemon::follow_listen_port() {
+  if (host_ && device_->listen_port() != 0) host_->follow_listen_port(config_, device_->listen_port());
 }
 
 // A kernel without nf_tables has no firewall of ours to lose.
@@ -438,7 +462,7 @@ std::string Daemon::answer_set(std::string_view lines) {
     return errno_line(-change.error().error_number);
   }
   auto applied = device_->apply(*change);
-  if (applied && host_) host_->follow_listen_port(config_, device_->listen_port());
+  if (applied) follow_listen_port();
   if (applied) return errno_line(0);
   log_.warning("control request refused", {{"error", applied.error().to_string()}});
   return errno_line(-to_errno(applied.error()));
@@ -529,7 +553,7 @@ Result<std::string, Error> Daemon::reload() {
   host_->remember(resolved_);
   watch_cgroups();
   host_->follow_cgroups(config_);
-  host_->follow_listen_port(config_, device_->listen_port());
+  follow_listen_port();
   host_->follow_endpoints(config_, endpoints());
   std::string later;
   for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))

@@ -3,6 +3,7 @@
 #include <linux/fib_rules.h>
 #include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -107,6 +108,7 @@ std::optional<LinkMessage> read_link(BytesView message) noexcept {
   nlmsghdr header;
   std::memcpy(&header, message.data(), sizeof header);
   return LinkMessage{static_cast<uint32_t>(fixed->ifi_index), header.nlmsg_type == RTM_DELLINK,
+                     (fixed->ifi_flags & IFF_UP) != 0,
                      number(attribute(attributes_after<ifinfomsg>(message), IFLA_MTU))};
 }
 

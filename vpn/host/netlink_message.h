@@ -42,6 +42,7 @@ struct RouteMessage {
 struct LinkMessage {
   uint32_t interface = 0;
   bool is_removed = false;
+  bool is_up = false;  // administratively
   std::optional<uint32_t> mtu;
   friend bool operator==(const LinkMessage&, const LinkMessage&) = default;
 };
