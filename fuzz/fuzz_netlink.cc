@@ -72,6 +72,7 @@ std::optional<RouteMessage> naive_route(const Bytes& message) {
   route.destination = address(attribute(message, kAttributes, 1));
   route.interface = number(attribute(message, kAttributes, 4)).value_or(0);
   route.gateway = address(attribute(message, kAttributes, 5));
+  route.metric = number(attribute(message, kAttributes, 6)).value_or(0);
   route.source = address(attribute(message, kAttributes, 7));
   route.table = number(attribute(message, kAttributes, 15));
   const Bytes metrics = attribute(message, kAttributes, 8).value_or(Bytes{});
@@ -154,6 +155,7 @@ void check_route(const Bytes& message) {
   writer.put(RTA_DST, route->destination);
   writer.put(RTA_TABLE, route->table);
   writer.put(RTA_OIF, route->interface);
+  writer.put(RTA_PRIORITY, route->metric);
   writer.put(RTA_GATEWAY, route->gateway);
   writer.put(RTA_PREFSRC, route->source);
   if (route->mtu != 0) writer.put_nested(RTA_METRICS, RTAX_MTU, route->mtu);

@@ -282,6 +282,32 @@ def test_an_interface_that_somebody_takes_down_stays_down(world: World) -> None:
     assert_unchanged(world, before, "cleanup")
 
 
+@pytest.mark.req("M5.1", "M5.3")
+@pytest.mark.parametrize("end", ["down", "killed"])
+def test_nothing_goes_past_a_full_tunnel_whose_interface_is_gone(world: World, end: str) -> None:
+    """Without a kill switch too: what finds no way into the tunnel finds none at all, until the daemon is back or `vpn cleanup`."""
+    world.serve()
+    before = state_of(world.client)
+    daemon = Daemon(world, world.client_config())
+    assert {address: world.client.ask("tcp", address, 80) for address in (WEB, WEB6)} == {WEB: SERVER, WEB6: SERVER6}
+    if end == "down":
+        world.client.sh("ip link set cli0 down")
+        wait_for(lambda: "the interface is down" in daemon.log, "it to be followed")
+    else:
+        kill(daemon.process)
+        wait_for(lambda: "cli0" not in world.client.sh("ip -o link"), "the interface to be gone")
+    capture = world.on_client_link()
+    assert {address: world.client.ask("udp", address, 9, 1) for address in (WEB, WEB6)} == {WEB: "", WEB6: ""}
+    assert world.client.run("ping", "-c1", "-W1", WEB, check=False).returncode != 0
+    assert client_packets_in_clear(capture.lines(world.end_of_capture())) == []
+    if end == "down":
+        world.client.sh("ip link set cli0 up")
+        wait_for(lambda: world.client.ask("tcp", WEB, 80, 1) == SERVER, "the tunnel")
+        kill(daemon.process)
+    world.client.run(VPN, "cleanup", "cli0")
+    assert_unchanged(world, before, "cleanup")
+
+
 def test_a_peer_that_moves_costs_no_line_of_the_journal(world: World) -> None:
     """The kill switch lets out to where it is by now; what undoes it is the same, and is written once."""
     config = world.client_config("KillSwitch = on")

@@ -42,9 +42,10 @@ constexpr KeyDoc kDocs[] = {
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
     {kInterface, "Table", "auto|off|main|NUMBER",
      "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
-     "table of its own; off makes no routes. While the tunnel is up they are its own: what others remove of "
-     "them, of its addresses and of its rules is added again, until 'vpn down'; a route that others put in "
-     "the place of one stays.",
+     "table of its own, past which nothing goes while the interface is down, nor after a crash, until the "
+     "daemon is back, 'vpn down' or 'vpn cleanup'; off makes no routes. While the tunnel is up they are its "
+     "own: what others remove of them, of its addresses and of its rules is added again, until 'vpn down'; a "
+     "route that others put in the place of one stays.",
      "auto", "off"},
     {kInterface, "PreUp", "COMMAND",
      "A command to run before the interface is set up; %i in it becomes the interface's name, which "

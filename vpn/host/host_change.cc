@@ -100,9 +100,8 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   return spec;
 }
 
-// A table of our own for a family whose every packet is the tunnel's, or, `shut`, nobody's.
-void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily family, bool shut,
-                      HostPlan& plan) {
+// A table of our own for a family whose every packet is the tunnel's, or, where that takes none, nobody's.
+void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily family, HostPlan& plan) {
   const IpPrefix everything{family == IpFamily::kIpv4 ? IpAddress() : *IpAddress::parse("::"), 0};
   const uint32_t table = facts.mark;
   const NarrowPaths narrow = narrow_paths(config, facts);
@@ -110,7 +109,7 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
     if (prefix.address.family() != family) continue;
     plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(narrow, prefix)});
   }
-  if (shut) plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
+  plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
   for (const IpPrefix& prefix : config.interface.allow_lan) {
     if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table, RouteKind::kThrow});
   }
@@ -152,7 +151,7 @@ void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
     const bool shut = family == IpFamily::kIpv6 && !has_default(config, family) && facts.has_ipv6 &&
                       has_default(config, IpFamily::kIpv4);
     if (is_auto && (shut || has_default(config, family))) {
-      plan_full_tunnel(config, facts, family, shut, plan);
+      plan_full_tunnel(config, facts, family, plan);
       continue;
     }
     for (const IpPrefix& prefix : destinations(config)) {

@@ -17,6 +17,7 @@
 namespace vpn::host {
 
 inline constexpr uint32_t kMainTable = 254;
+inline constexpr uint32_t kLastMetric = 1U << 31;  // of a route that every other one outranks
 inline constexpr uint32_t kDefaultMark =
     51820;  // also the number of the full tunnel's table, as wg-quick has it
 
@@ -28,7 +29,7 @@ struct AddAddress {
 
 enum class RouteKind : uint8_t {
   kTunnel,       // into the tunnel; goes away with the interface
-  kUnreachable,  // nowhere
+  kUnreachable,  // nowhere, where there is no other route to the same destination (kLastMetric)
   kThrow,        // let the following rules decide
 };
 
@@ -115,6 +116,8 @@ struct HostFacts {
 // For this configuration: the firewall first, then addresses, and for every allowed-IP a route where `Table`
 // says; name resolution last. A prefix of length 0 with `Table = auto` makes a full tunnel: a table numbered
 // `mark`, and rules by which only packets with that mark avoid it. A full tunnel of IPv4 alone shuts IPv6.
+// What the table has no route for goes nowhere, so that nothing falls through to `main` when the interface,
+// and its routes with it, is taken down or dies with the daemon.
 // Prefixes that an address's own network covers need no route.
 [[nodiscard]] HostPlan plan_host(const config::Config& config, const HostFacts& facts);
 // Whether the configuration makes a full tunnel.

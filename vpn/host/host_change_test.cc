@@ -54,8 +54,9 @@ TEST(HostPlan, ADefaultRouteMakesAFullTunnelInATableOfItsOwn) {
   EXPECT_THAT(plan_text(config),
               ElementsAre("nftables table vpn_wg0", "address 10.0.0.2/32",
                           "sysctl net/ipv4/conf/all/src_valid_mark = 1", "route 10.0.0.0/8 in table 51820",
-                          "route 0.0.0.0/0 in table 51820", "IPv4 rule not fwmark 51820 table 51820",
-                          "route ::/0 in table 51820", "throw route fe80::/10 in table 51820",
+                          "route 0.0.0.0/0 in table 51820", "unreachable route 0.0.0.0/0 in table 51820",
+                          "IPv4 rule not fwmark 51820 table 51820", "route ::/0 in table 51820",
+                          "unreachable route ::/0 in table 51820", "throw route fe80::/10 in table 51820",
                           "IPv6 rule not fwmark 51820 table 51820"));
 }
 

@@ -85,6 +85,7 @@ std::optional<RouteMessage> read_route(BytesView message) noexcept {
   route.destination = address(attribute(attributes, RTA_DST));
   route.table = number(attribute(attributes, RTA_TABLE));
   route.interface = number(attribute(attributes, RTA_OIF)).value_or(0);
+  route.metric = number(attribute(attributes, RTA_PRIORITY)).value_or(0);
   route.gateway = address(attribute(attributes, RTA_GATEWAY));
   route.source = address(attribute(attributes, RTA_PREFSRC));
   if (!expires(attribute(attributes, RTA_CACHEINFO)))

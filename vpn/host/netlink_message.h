@@ -23,6 +23,7 @@ struct RouteMessage {
   std::optional<IpAddress> destination;
   std::optional<uint32_t> table;
   uint32_t interface = 0;  // 0: into none
+  uint32_t metric = 0;
   std::optional<IpAddress> gateway;
   std::optional<IpAddress> source;
   // 0: the route says none, or one that expires: that was learned from an ICMP message, which anybody may
