@@ -495,7 +495,6 @@ BAD = {
     "second endpoint inside": (dict(allowed="198.51.100.0/24", endpoint=f"192.0.2.1:1\nEndpoint = {SERVER}:51820"), f":8: Endpoint: {OWN_ENDPOINT}"),
     "name": (dict(endpoint="no-such-host.invalid:1"), ":8: Endpoint: 'no-such-host.invalid:1' does not resolve: "),
     "masquerade": (dict(interface="Masquerade = eth9"), ":4: Masquerade: there is no interface eth9; remedy: give one that 'ip link' shows"),
-    "cgroup": (dict(interface="TunnelCgroup = no/such"), ":4: TunnelCgroup: there is no cgroup /sys/fs/cgroup/no/such; remedy: make it, or correct the path"),
     "lan": (dict(interface="AllowLan = 203.0.113.0/24"), ":4: AllowLan: "),
     "mark": (dict(interface="FwMark = 254"), ": FwMark: 254 is also the number of a table of the system's own; remedy: choose another, a full tunnel has "
              "the table of this number"),

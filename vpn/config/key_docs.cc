@@ -107,8 +107,8 @@ constexpr KeyDoc kDocs[] = {
      "on", "off", true},
     {kInterface, "TunnelCgroup", "PATH",
      "Of a full tunnel: only what runs in this cgroup goes through it. The path is below the root of the "
-     "cgroup2 hierarchy. One that is removed and made anew, as with each start of a unit, is followed a "
-     "moment later; until then what runs in it goes out in clear.",
+     "cgroup2 hierarchy. It may come later, and be made anew, as with each start of a unit; it is followed "
+     "a moment later, and until then what runs in it goes out in clear.",
      "none: everything goes through the tunnel", "user.slice/browser.scope", true},
     {kInterface, "BypassCgroup", "PATH",
      "Of a full tunnel: what runs in this cgroup does not go through it. It may come later, and be made "
