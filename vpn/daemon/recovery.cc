@@ -164,7 +164,8 @@ void Recovery::note_routes() {
     const auto known = ways_.find(peer.public_key);
     const bool is_known = known != ways_.end() && known->second.endpoint == *peer.endpoint;
     ways[peer.public_key] =
-        is_known ? known->second : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, device_.fwmark())};
+        is_known ? known->second
+                 : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, device_.fwmark())};
   }
   ways_ = std::move(ways);
 }
