@@ -95,7 +95,8 @@ constexpr KeyDoc kDocs[] = {
      "off", "on", true},
     {kInterface, "AllowLan", "ADDRESS/LENGTH, …",
      "Private networks that stay reachable past a full tunnel and the kill switch, for printers and the "
-     "like, or by a split tunnel beside it.",
+     "like, or by a tunnel of another program beside it; what is for a split tunnel of ours goes there by "
+     "itself.",
      "none", "192.168.1.0/24", true},
     {kInterface, "Gateway", "on|off",
      "Whether this host forwards between the tunnel and its other networks: it switches forwarding on, "

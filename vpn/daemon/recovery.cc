@@ -134,6 +134,7 @@ void Recovery::on_timer() {
     look_at_network_.reset();
     follow_mtu();
     follow_routes(false);
+    if (host_ != nullptr) actions_.follow_other_tunnels();
   }
   try_silent_peers(now);
   watch_paths(now);

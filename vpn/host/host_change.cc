@@ -90,6 +90,7 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
                                     [](const auto& peer) { return peer.endpoints.empty(); });
   spec.kill_switch = interface.kill_switch;
   if (spec.kill_switch) {
+    for (const OtherTunnel& other : facts.other_tunnels) spec.other_tunnels.insert(other.name);
     spec.endpoints = facts.endpoints;
     spec.dns = interface.dns;
     spec.allow_lan = interface.allow_lan;
@@ -110,6 +111,12 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
     plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(narrow, prefix)});
   }
   plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
+  const std::vector<IpPrefix> own = destinations(config);
+  for (const auto& [network, interface, name] : facts.other_tunnels) {
+    const bool is_taken = std::find(own.begin(), own.end(), network) != own.end();
+    if (network.address.family() == family && !is_taken)
+      plan.emplace_back(AddRoute{network, table, RouteKind::kTunnel, 0, interface});
+  }
   for (const IpPrefix& prefix : config.interface.allow_lan) {
     if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table, RouteKind::kThrow});
   }
@@ -195,7 +202,8 @@ std::string to_string(const HostChange& change) {
           [](const AddRoute& add) {
             constexpr const char* kKinds[] = {"route ", "unreachable route ", "throw route "};
             return kKinds[static_cast<size_t>(add.kind)] + add.destination.to_string() + " in table " +
-                   std::to_string(add.table) + (add.mtu == 0 ? "" : " mtu " + std::to_string(add.mtu));
+                   std::to_string(add.table) + (add.mtu == 0 ? "" : " mtu " + std::to_string(add.mtu)) +
+                   (add.other_tunnel == 0 ? "" : " into interface " + std::to_string(add.other_tunnel));
           },
           [](const AddMarkRule& add) {
             return std::string(family_name(add.family)) + " rule " + (add.inverted ? "not " : "") +
@@ -217,7 +225,7 @@ std::string to_string(const HostChange& change) {
 bool ends_with_interface(const HostChange& change) noexcept {
   const auto* const route = std::get_if<AddRoute>(&change);
   return std::holds_alternative<AddAddress>(change) ||
-         (route != nullptr && route->kind == RouteKind::kTunnel);
+         (route != nullptr && route->kind == RouteKind::kTunnel && route->other_tunnel == 0);
 }
 
 bool replaces(const HostChange& later, const HostChange& earlier) noexcept {

@@ -91,7 +91,7 @@ RoutePtr route_of(unsigned interface, const AddRoute& add) {
   if (add.mtu != 0) rtnl_route_set_metric(route.get(), RTAX_MTU, add.mtu);
   if (is_tunnel) {
     rtnl_nexthop* const hop = rtnl_route_nh_alloc();
-    rtnl_route_nh_set_ifindex(hop, static_cast<int>(interface));
+    rtnl_route_nh_set_ifindex(hop, static_cast<int>(add.other_tunnel != 0 ? add.other_tunnel : interface));
     rtnl_route_add_nexthop(route.get(), hop);  // takes it
   }
   return route;
