@@ -72,6 +72,7 @@ std::optional<RouteMessage> naive_route(const Bytes& message) {
   route.destination = address(attribute(message, kAttributes, 1));
   route.interface = number(attribute(message, kAttributes, 4)).value_or(0);
   route.gateway = address(attribute(message, kAttributes, 5));
+  route.metric = number(attribute(message, kAttributes, 6)).value_or(0);
   route.source = address(attribute(message, kAttributes, 7));
   route.table = number(attribute(message, kAttributes, 15));
   const Bytes metrics = attribute(message, kAttributes, 8).value_or(Bytes{});
@@ -88,6 +89,7 @@ std::optional<uint32_t> naive_priority(const Bytes& message) {
 std::optional<LinkMessage> naive_link(const Bytes& message, bool is_removed) {
   if (message.size() < kHeaderBytes + 16) return std::nullopt;
   return LinkMessage{in_host_order<uint32_t>(message, kHeaderBytes + 4), is_removed,
+                     (in_host_order<uint32_t>(message, kHeaderBytes + 8) & 1) != 0,
                      number(attribute(message, kHeaderBytes + 16, 4))};
 }
 
@@ -153,6 +155,7 @@ void check_route(const Bytes& message) {
   writer.put(RTA_DST, route->destination);
   writer.put(RTA_TABLE, route->table);
   writer.put(RTA_OIF, route->interface);
+  writer.put(RTA_PRIORITY, route->metric);
   writer.put(RTA_GATEWAY, route->gateway);
   writer.put(RTA_PREFSRC, route->source);
   if (route->mtu != 0) writer.put_nested(RTA_METRICS, RTAX_MTU, route->mtu);
@@ -187,6 +190,7 @@ void check_link(const Bytes& message, bool is_removed) {
   if (!link) return;
   ifinfomsg fixed{};
   fixed.ifi_index = static_cast<int>(link->interface);
+  fixed.ifi_flags = link->is_up ? 1 : 0;
   Writer writer(is_removed ? RTM_DELLINK : RTM_NEWLINK, fixed);
   writer.put(IFLA_MTU, link->mtu);
   VPN_CHECK(host::read_link(writer.bytes()) == link);

@@ -119,6 +119,8 @@ class PyNode {
     node_->disallow(PeerId{peer}, parse_prefix(prefix));
   }
   void remove_peer(uint32_t peer) { node_->remove_peer(PeerId{peer}); }
+  void go_down() { node_->go_down(); }
+  void come_up(double now) { node_->come_up(at(now)); }
 
   std::variant<py::bytes, core::Drop> receive_datagram(const std::string& source, const py::bytes& datagram,
                                                        double now, unsigned ecn) {
@@ -272,6 +274,8 @@ void bind_configuration(py::class_<PyNode>& node) {
            py::arg("after_bytes") = 0, py::arg("after_messages") = uint64_t{1} << 60)
       .def("allow", &PyNode::allow, py::arg("peer"), py::arg("prefix"))
       .def("disallow", &PyNode::disallow, py::arg("peer"), py::arg("prefix"))
+      .def("go_down", &PyNode::go_down, "The interface is taken down: nothing is sent until come_up().")
+      .def("come_up", &PyNode::come_up, py::arg("now"))
       .def_property("unix_start", &PyNode::unix_start, &PyNode::set_unix_start,
                     "The wall-clock time at time 0; setting it steps the clock.");
 }

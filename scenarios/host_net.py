@@ -337,10 +337,10 @@ Endpoint = {endpoint}
 class Daemon:
     """The client's daemon in the foreground, and what it says."""
 
-    def __init__(self, world: "World", config: str) -> None:
+    def __init__(self, world: "World", *options: str) -> None:
         self._log = world.folder / "client.log"
         with self._log.open("w") as log:
-            self.process = world.client.adopt(subprocess.Popen(world.client.command(VPN, "daemon", config), stdout=log, stderr=log, text=True))
+            self.process = world.client.adopt(subprocess.Popen(world.client.command(VPN, "daemon", *options), stdout=log, stderr=log, text=True))
         control = world.client.path("/run/wireguard/cli0.sock")
         wait_for(lambda: control.exists() or self.process.poll() is not None, "the daemon to serve")
         assert self.process.poll() is None, self.log
@@ -348,6 +348,20 @@ class Daemon:
     @property
     def log(self) -> str:
         return self._log.read_text()
+
+
+def bare_daemon(world: World, allowed: str = f"{TUNNEL_SERVER}/32", peer: str = "") -> Daemon:
+    """The client's, as `wg-quick` or a program of its own would configure it: by `wg` and `ip`."""
+    daemon = Daemon(world, "--interface", "cli0")
+    path = world.write_config(world.client, "bare", f"""[Interface]
+PrivateKey = {world.keys['client'][0]}
+[Peer]
+PublicKey = {world.keys['server'][1]}
+AllowedIPs = {allowed}
+Endpoint = {SERVER}:51820
+{peer}""")
+    world.client.sh(f"wg setconf cli0 {path}; ip addr add {TUNNEL_CLIENT}/24 dev cli0; ip link set cli0 up")
+    return daemon
 
 
 @contextlib.contextmanager

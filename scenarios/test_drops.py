@@ -8,7 +8,7 @@ from vpnlab import CookieChecker, CookieReply, Drop, Initiation, Initiator, Keyp
 
 pytestmark = [pytest.mark.sim, pytest.mark.req("S5")]
 INNER = packets.udp("10.77.0.1", "10.77.0.2", b"in")
-NEVER_RETURNED = {Drop.STAGED_OVERFLOW, Drop.HANDSHAKE_GAVE_UP, Drop.PEER_REMOVED}  # they befall packets that were staged before
+NEVER_RETURNED = {Drop.STAGED_OVERFLOW, Drop.HANDSHAKE_GAVE_UP, Drop.INTERFACE_DOWN, Drop.PEER_REMOVED}  # they befall packets that were staged before
 
 
 def initiation_of(meeting: Meeting, initiator: Initiator, later: float = 0) -> Initiation:
@@ -153,6 +153,11 @@ def handshake_gave_up(meeting: Meeting) -> None:
         meeting.node.handle_timeout(now=meeting.now)
 
 
+def interface_down(meeting: Meeting) -> None:
+    staged(meeting, 1)
+    meeting.node.go_down()
+
+
 def no_endpoint(meeting: Meeting) -> object:
     meeting.node.add_peer(Keypair().public, allowed_ips=["10.81.0.0/16"])
     return meeting.node.send_packet(packets.udp("10.77.0.2", "10.81.0.1"), now=meeting.now)
@@ -190,6 +195,8 @@ SCRIPTS: dict[Drop, Callable[[Meeting], object]] = {
     Drop.TOO_LARGE: lambda m: m.node.send_packet(packets.udp("10.77.0.2", "10.77.0.1", bytes(65_470)), now=m.now),
     Drop.STAGED_OVERFLOW: lambda m: staged(m, 129),
     Drop.HANDSHAKE_GAVE_UP: handshake_gave_up,
+    Drop.INTERFACE_DOWN: interface_down,
+    Drop.INTERFACE_DOWN: interface_down,
     Drop.PEER_REMOVED: lambda m: m.node.remove_peer(staged(m, 1)),
 }
 

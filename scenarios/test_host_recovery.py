@@ -1,10 +1,11 @@
 """A tunnel while the network around the host changes: addresses, routes, dead endpoints (M2.4, W4)."""
+import socket
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from host_net import SERVER, SERVER6, TUNNEL_SERVER, Daemon, World, client_packets_in_clear, make_world, wait_for
+from host_net import CLIENT, SERVER, SERVER6, TUNNEL_SERVER, WEB, Daemon, World, bare_daemon, client_packets_in_clear, make_world, wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.req("M2.4")]
 
@@ -43,14 +44,18 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize("configured_by", ["file", "wg"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_of_the_network_is_followed_without_traffic(world: World, change: str) -> None:
+def test_a_change_of_the_network_is_followed_without_traffic(world: World, change: str, configured_by: str) -> None:
     """Two idle ends say nothing to each other: that the server knows the new address shows that it was told at once."""
     commands, address = CHANGES[change]
     world.serve()
     second_uplink(world)
     # The kernel's own multicasts are not the peer's, so that nothing but the ping passes.
-    daemon = Daemon(world, world.client_config("KillSwitch = on", allowed=f"{TUNNEL_SERVER}/32"))
+    if configured_by == "file":
+        daemon = Daemon(world, world.client_config("KillSwitch = on", allowed=f"{TUNNEL_SERVER}/32"))
+    else:
+        daemon = bare_daemon(world)
     assert reaches(world)
     assert where_the_server_sees_the_client(world) == "192.168.7.2"
     # The answer to the ping is owed a keepalive; once it is there neither end has anything more to say.
@@ -60,6 +65,64 @@ def test_a_change_of_the_network_is_followed_without_traffic(world: World, chang
     wait_for(lambda: where_the_server_sees_the_client(world) == address, "the server to be told")
     assert reaches(world)
     assert "the network changed peers_told=1" in daemon.log
+
+
+def start_client(world: World, configured_by: str) -> Daemon:
+    """With a keepalive a second."""
+    if configured_by == "wg":
+        return bare_daemon(world, peer="PersistentKeepalive = 1")
+    return Daemon(world, world.client_config("KillSwitch = on", peer="PersistentKeepalive = 1"))
+
+
+def datagrams(frames: list[bytes], source: str, target: str) -> int:
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    return sum(frame[12:14] == b"\x08\0" and frame[23] == socket.IPPROTO_UDP and frame[26:34] == addresses for frame in frames)
+
+
+BIND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('', int(sys.argv[1])))"
+
+
+@pytest.mark.req("M5.4")
+@pytest.mark.parametrize("configured_by", ["file", "wg"])
+def test_an_interface_that_is_down_is_silent(world: World, configured_by: str) -> None:
+    """As with Linux's own: the port is free, and no keepalive goes, however long the peer goes on; up again, all is as before."""
+    world.serve(peer="PersistentKeepalive = 1")
+    daemon = start_client(world, configured_by)
+    wait_for(lambda: reaches(world), "the tunnel")
+    port = world.client.run("wg", "show", "cli0", "listen-port").stdout.strip()
+    world.client.sh("ip link set cli0 down")
+    wait_for(lambda: "the interface is down, and nothing is sent" in daemon.log, "it to be followed")
+    capture = world.frames(world.router, "client")
+    world.client.run("/usr/bin/python3", "-c", BIND, port)
+    world.client.run("wg", "set", "cli0", "listen-port", "5555")
+    world.client.run("wg", "set", "cli0", "peer", world.keys["server"][1], "endpoint", f"{SERVER}:51820", "persistent-keepalive", "2")
+    # The peer's keepalives tell how much time has passed, in which there would have been as many of ours.
+    wait_for(lambda: datagrams(capture.so_far(), SERVER, CLIENT) >= 6, "the peer to call")
+    assert datagrams(capture.so_far(), CLIENT, SERVER) == 0
+    if configured_by == "file":
+        assert world.client.ask("udp", WEB, 9, 1) == "", "the kill switch stands"
+    assert world.client.run("wg", "show", "cli0", "latest-handshakes").returncode == 0
+    world.client.sh("ip link set cli0 up")
+    wait_for(lambda: reaches(world), "the tunnel")
+    assert world.client.run("wg", "show", "cli0", "listen-port").stdout.strip() == "5555"
+    assert world.server.run("wg", "show", "srv0", "endpoints").stdout.strip().endswith(f"{CLIENT}:5555")
+    capture.close()
+
+
+def test_a_port_that_is_taken_when_the_link_comes_up_is_said(world: World) -> None:
+    world.serve()
+    daemon = bare_daemon(world)
+    assert reaches(world)
+    world.client.sh("ip link set cli0 down")
+    wait_for(lambda: "nothing is sent" in daemon.log, "it to be followed")
+    world.client.start("/usr/bin/python3", "-c", "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+                       "one.bind(('', 5556)); print('ready', flush=True); time.sleep(1000)", ready="ready")
+    world.client.run("wg", "set", "cli0", "listen-port", "5556")
+    world.client.sh("ip link set cli0 up")
+    wait_for(lambda: "the interface is up, but nothing can be sent" in daemon.log, "it to be said")
+    assert "UDP port 5556 (IPv4): taken by another program" in daemon.log
+    world.client.run("wg", "set", "cli0", "listen-port", "5557")
+    wait_for(lambda: reaches(world), "the tunnel")
 
 
 def test_changes_that_are_not_on_the_way_to_a_peer_say_nothing(world: World) -> None:

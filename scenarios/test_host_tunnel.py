@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_net import (CLIENT, NAMES, ROGUE, ROUTER, TUNNEL_CLIENT, TUNNEL_SERVER, VPN, WEB, WEB6, World, client_packets_in_clear, make_world,
-                      state_of)
+from host_net import (CLIENT, NAMES, ROGUE, ROUTER, SERVER, TUNNEL_CLIENT, TUNNEL_SERVER, VPN, WEB, WEB6, World, client_packets_in_clear,
+                      make_world, state_of, wait_for)
 
 pytestmark = pytest.mark.lab
 
@@ -42,23 +42,54 @@ def test_split_tunnel_by_prefix(world: World) -> None:
     assert world.client.ask("tcp", WEB, 80) == CLIENT
 
 
-@pytest.mark.req("M5.2")
+INNER = "10.50.0.1"  # behind the split tunnel
+
+
+def serve_split(world: World) -> str:
+    """A second tunnel of the server's, to INNER; the client's file for it, by which its packets may go through the first."""
+    world.write_config(world.server, "srv1", f"[Interface]\nPrivateKey = {world.keys['server'][0]}\nListenPort = 51821\nAddress = 10.8.0.1/24\n"
+                       f"[Peer]\nPublicKey = {world.keys['client'][1]}\nAllowedIPs = 10.8.0.2/32\n")
+    world.server.run(VPN, "up", str(world.folder / "server" / "srv1.conf"))
+    world.server.sh(f"ip addr add {INNER}/32 dev lo")
+    path = pathlib.Path(world.client_config(allowed="10.50.0.0/16, 10.8.0.1/32", name="cli1", endpoint=f"{SERVER}:51821"))
+    path.write_text(path.read_text().replace(f"{TUNNEL_CLIENT}/24, fd09::2/64", "10.8.0.2/24"))
+    return str(path)
+
+
+@pytest.mark.req("M5.2", "M5.4")
+@pytest.mark.parametrize("kill_switch", ["on", "off"])
 @pytest.mark.parametrize("first", ["full", "split"])
-def test_a_split_tunnel_beside_a_full_one_is_told_of(world: World, first: str) -> None:
-    """The full one takes what is meant for the other, whichever came first, unless it leaves it out."""
-    full, split = world.client_config(), world.client_config(allowed="10.50.0.0/16", name="cli1")
-    path = pathlib.Path(split)
-    path.write_text(path.read_text().replace(TUNNEL_CLIENT, "10.8.0.2").replace("fd09::2", "fd08::2"))
-    said = [world.client.run(VPN, "up", config).stderr for config in ((full, split) if first == "full" else (split, full))]
-    assert said[0] == ""
-    if first == "full":
-        assert "a full tunnel is up, and takes what is meant for this one network=10.50.0.0/16" in said[1]
-    else:
-        assert "which takes everything network=10.50.0.0/16 other=cli1" in said[1]
-    assert "cli0" in world.client.sh("ip route get 10.50.0.1")
+def test_a_full_tunnel_leaves_to_a_split_one_what_is_its_own(world: World, first: str, kill_switch: str) -> None:
+    """Whichever came first. What is sent there goes into the split one, whose own packets go through the full one; when it is gone all is as before."""
+    world.serve()
+    before = state_of(world.client)
+    files = [world.client_config(f"KillSwitch = {kill_switch}"), serve_split(world)]
+    said = [world.client.run(VPN, "up", file).stderr for file in (files if first == "full" else reversed(files))]
+    assert said == ["", ""]
+    wait_for(lambda: "dev cli1" in world.client.sh(f"ip route get {INNER}"), "the full tunnel to follow")
+    capture = world.on_client_link()
+    wait_for(lambda: world.client.run("ping", "-c1", "-W1", INNER, check=False).returncode == 0, "the split tunnel")
+    assert world.client.ask("tcp", WEB, 80) == SERVER
+    assert [line for line in capture.lines(world.end_of_capture()) if INNER in line] == []
+    assert "10.8.0.2" in world.server.run("wg", "show", "srv1", "allowed-ips").stdout
+    assert world.server.run("wg", "show", "srv1", "transfer").stdout.split()[1] != "0"
+    world.client.run(VPN, "down", "cli1")
+    assert "dev cli0" in world.client.sh(f"ip route get {INNER}")
+    wait_for(lambda: "cli1" not in world.client.sh("nft list ruleset"), "the full tunnel to follow")
     world.client.run(VPN, "down", "cli0")
-    quiet = world.client.run(VPN, "up", world.client_config("AllowLan = 10.50.0.0/16, 10.8.0.0/24, fd08::/64")).stderr
-    assert quiet == "" and "cli1" in world.client.sh("ip route get 10.50.0.1")
+    after = state_of(world.client)
+    assert {what: after[what] for what in before if after[what] != before[what]} == {}
+
+
+def test_a_full_tunnel_tells_what_it_takes_from_others_tunnels(world: World) -> None:
+    """Of somebody else's tunnel nobody has said here that it may take anything."""
+    world.client.sh("ip tuntap add other mode tun; ip addr add 10.8.0.2/24 dev other; ip link set other up; ip route add 10.50.0.0/16 dev other")
+    said = world.client.run(VPN, "up", world.client_config()).stderr
+    assert "which takes everything network=10.50.0.0/16 other=other" in said
+    assert "cli0" in world.client.sh(f"ip route get {INNER}")
+    world.client.run(VPN, "down", "cli0")
+    quiet = world.client.run(VPN, "up", world.client_config("AllowLan = 10.50.0.0/16, 10.8.0.0/24")).stderr
+    assert quiet == "" and "other" in world.client.sh(f"ip route get {INNER}")
 
 
 @pytest.mark.req("M5.3")

@@ -42,9 +42,10 @@ constexpr KeyDoc kDocs[] = {
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
     {kInterface, "Table", "auto|off|main|NUMBER",
      "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
-     "table of its own; off makes no routes. While the tunnel is up they are its own: what others remove of "
-     "them, of its addresses and of its rules is added again, until 'vpn down'; a route that others put in "
-     "the place of one stays.",
+     "table of its own, past which nothing goes while the interface is down, nor after a crash, until the "
+     "daemon is back, 'vpn down' or 'vpn cleanup'; off makes no routes. While the tunnel is up they are its "
+     "own: what others remove of them, of its addresses and of its rules is added again, until 'vpn down'; a "
+     "route that others put in the place of one stays.",
      "auto", "off"},
     {kInterface, "PreUp", "COMMAND",
      "A command to run before the interface is set up; %i in it becomes the interface's name, which "
@@ -94,7 +95,8 @@ constexpr KeyDoc kDocs[] = {
      "off", "on", true},
     {kInterface, "AllowLan", "ADDRESS/LENGTH, …",
      "Private networks that stay reachable past a full tunnel and the kill switch, for printers and the "
-     "like, or by a split tunnel beside it.",
+     "like, or by a tunnel of another program beside it; what is for a split tunnel of ours goes there by "
+     "itself.",
      "none", "192.168.1.0/24", true},
     {kInterface, "Gateway", "on|off",
      "Whether this host forwards between the tunnel and its other networks: it switches forwarding on, "
@@ -106,8 +108,8 @@ constexpr KeyDoc kDocs[] = {
      "on", "off", true},
     {kInterface, "TunnelCgroup", "PATH",
      "Of a full tunnel: only what runs in this cgroup goes through it. The path is below the root of the "
-     "cgroup2 hierarchy. One that is removed and made anew, as with each start of a unit, is followed a "
-     "moment later; until then what runs in it goes out in clear.",
+     "cgroup2 hierarchy. It may come later, and be made anew, as with each start of a unit; it is followed "
+     "a moment later, and until then what runs in it goes out in clear.",
      "none: everything goes through the tunnel", "user.slice/browser.scope", true},
     {kInterface, "BypassCgroup", "PATH",
      "Of a full tunnel: what runs in this cgroup does not go through it. It may come later, and be made "

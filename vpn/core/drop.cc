@@ -54,6 +54,7 @@ constexpr Description kDescriptions[] = {
     {Drop::kStagedOverflow, "staged_overflow", "the oldest waiting packet made room for a newer one"},
     {Drop::kHandshakeGaveUp, "handshake_gave_up",
      "waiting packets were given up with a handshake that got no answer"},
+    {Drop::kInterfaceDown, "interface_down", "waiting packets of an interface that was taken down"},
     {Drop::kPeerRemoved, "peer_removed", "waiting packets of a peer that was removed"},
 };
 

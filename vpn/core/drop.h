@@ -44,6 +44,7 @@ enum class Drop : uint8_t {
   kTooLarge,         // longer than a datagram can carry
   kStagedOverflow,   // the oldest staged packet made room for a newer one
   kHandshakeGaveUp,  // staged, and the handshake got no answer within REKEY_ATTEMPT_TIME
+  kInterfaceDown,    // staged when the interface was taken down
   kPeerRemoved,      // staged for a peer that was then removed or lost its key
 };
 inline constexpr size_t kDropCount = static_cast<size_t>(Drop::kPeerRemoved) + 1;

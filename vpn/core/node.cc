@@ -121,9 +121,39 @@ void Node::Impl::remove_peer(Peer& peer) noexcept {
   peers_.erase(peer.id);
 }
 
+// As Linux does: what would be sent later for what was going on is forgotten with it.
+void Node::Impl::go_down() noexcept {
+  is_down_ = true;
+  outgoing_.clear();
+  for (auto& [id, peer] : peers_) {
+    drop_staged(*peer, Drop::kInterfaceDown);
+    forget_pending(*peer);
+    drop_session(peer->sessions.previous);
+    drop_session(peer->sessions.current);
+    drop_session(peer->sessions.next);
+    peer->timers.cancel_all();
+    peer->handshake_sent.reset();
+    peer->unanswered_since.reset();
+    peer->keepalive_wanted_again = false;
+    peer->flush_queued = false;
+    peer->initiation_queued = false;
+    if (peer->endpoint) peer->endpoint->local.reset();
+  }
+}
+
+void Node::Impl::come_up(Now now) {
+  is_down_ = false;
+  for (auto& [id, peer] : peers_) {
+    const Duration interval = peer->persistent_keepalive;
+    if (interval.count() != 0) arm(*peer, Timer::kPersistentKeepalive, now.monotonic + interval);
+    if (interval.count() != 0 || !peer->staged.empty()) initiate_afresh(*peer, now);
+  }
+}
+
 void Node::Impl::set_persistent_keepalive(Peer& peer, std::chrono::seconds interval, Now now) {
   const bool switched_on = peer.persistent_keepalive.count() == 0 && interval.count() != 0;
   peer.persistent_keepalive = interval;
+  if (is_down_) return;
   if (interval.count() == 0) {
     cancel(peer, Timer::kPersistentKeepalive);
   } else {
@@ -411,6 +441,14 @@ void Node::clear_allowed(PeerId id) noexcept {
 
 void Node::set_mtu(uint16_t mtu) noexcept {
   impl_->options_.mtu = mtu;
+}
+
+void Node::go_down() noexcept {
+  impl_->go_down();
+}
+
+void Node::come_up(Now now) {
+  impl_->come_up(now);
 }
 
 std::optional<Instant> Node::poll_timeout() const noexcept {

@@ -212,6 +212,12 @@ class Node {
   void clear_allowed(PeerId peer) noexcept;
   void set_mtu(uint16_t mtu) noexcept;
 
+  // The interface is taken down: every key, handshake in progress, timer and waiting packet goes, and nothing
+  // is sent until come_up(). The configuration stays, and may change. Nothing is to be received meanwhile.
+  void go_down() noexcept;
+  // It is up again: whoever has a persistent keepalive hears from us, and so does whom packets wait for.
+  void come_up(Now now);
+
   // ── Time ──
 
   // When handle_timeout() is due next; empty when no timer runs.

@@ -202,7 +202,7 @@ void Node::Impl::initiate(Peer& peer, Now now) {
 
 // False also when it is too soon after another handshake message; it is then made up for by a timer.
 bool Node::Impl::may_initiate(Peer& peer, Now now) {
-  if (!identity_ || !peer.endpoint) return false;
+  if (is_down_ || !identity_ || !peer.endpoint) return false;
   if (!peer.handshake_sent || now.monotonic - *peer.handshake_sent >= kRekeyTimeout) return true;
   if (!peer.timers.is_armed(Timer::kRetransmitHandshake)) {
     arm(peer, Timer::kRetransmitHandshake, *peer.handshake_sent + kRekeyTimeout + jitter());

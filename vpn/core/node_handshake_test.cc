@@ -492,5 +492,34 @@ TEST(NodeCookie, LoadPassesAfterASecond) {
   EXPECT_EQ(pair.at_b.size(), 1u);
 }
 
+// As Linux's wg_stop() and wg_open().
+TEST(NodeHandshake, NothingIsSentWhileTheInterfaceIsDown) {
+  Pair pair;
+  pair.a.node().set_persistent_keepalive(pair.b_at_a, 25s, pair.now());
+  pair.connect();
+  pair.a.send(ip_packet(1, 2), pair.now());
+  const size_t delivered = pair.at_b.size();
+  pair.a.node().go_down();
+  EXPECT_EQ(pair.a.node().current_session(pair.b_at_a), nullptr);
+  pair.a.sent().clear();
+  // Whatever is asked of it meanwhile.
+  pair.a.send(ip_packet(1, 2), pair.now());
+  pair.a.node().refresh_path(pair.b_at_a, pair.now());
+  pair.a.node().reconnect(pair.b_at_a, pair.now());
+  pair.a.node().set_persistent_keepalive(pair.b_at_a, 0s, pair.now());
+  pair.a.node().set_persistent_keepalive(pair.b_at_a, 25s, pair.now());
+  pair.a.node().set_endpoint(pair.b_at_a, endpoint(2), pair.now());
+  pair.run(3600s, /*cut=*/true);
+  EXPECT_THAT(pair.lost_log, Each(Field(&Pair::Lost::sender, 2)));
+
+  pair.a.node().come_up(pair.now());
+  pair.deliver_all();
+  EXPECT_NE(pair.a.node().current_session(pair.b_at_a), nullptr);
+  EXPECT_EQ(pair.at_b.size(), delivered + 1) << "what was to be sent meanwhile goes now";
+  const size_t lost = pair.lost;
+  pair.run(30s, /*cut=*/true);
+  EXPECT_GT(pair.lost, lost) << "keepalives are due again";
+}
+
 }  // namespace
 }  // namespace vpn::core

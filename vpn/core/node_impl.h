@@ -33,6 +33,8 @@ class Node::Impl {
   void allow(Peer& peer, const IpPrefix& prefix);
   void disallow(Peer& peer, const IpPrefix& prefix) noexcept;
   Peer* find(PeerId id) noexcept;
+  void go_down() noexcept;
+  void come_up(Now now);
 
   // ── Time: node.cc ──
   void handle_timeout(Now now);
@@ -161,6 +163,7 @@ class Node::Impl {
   std::unordered_map<SessionIndex, IndexEntry> indices_;
   PrefixTable prefixes_;
   TimerQueue timer_queue_;
+  bool is_down_ = false;  // nothing may be sent, so that nothing is to be begun
   uint32_t next_peer_id_ = 1;
   uint64_t jitter_state_ = 0;
 

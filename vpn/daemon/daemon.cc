@@ -224,9 +224,16 @@ Result<bool, Error> Daemon::set_up_host() {
 Result<bool, Error> Daemon::watch_network() {
   host::LinkMonitor::Handlers handlers;
   handlers.on_mtu = [this](uint16_t mtu) { device_->set_mtu(mtu); };
+  handlers.on_state = [this](bool is_up) { follow_link(is_up); };
+  handlers.on_overrun = [this] {
+    if (const auto is_up = netlink_->is_up(device_->interface_index())) follow_link(*is_up);
+  };
   handlers.on_removed = [this] {
     // The kernel says the same of one that is moved; its packets go on, and so do our sockets where we are.
-    if (device_->interface_is_there()) return log_.info("the interface is in another network namespace now");
+    if (device_->interface_is_there()) {
+      log_.info("the interface is in another network namespace now");
+      return follow_link(true);  // it was taken down for that, and what happens to it there is not heard
+    }
     interface_gone_ = true;
     stop("the interface was removed");
   };
@@ -240,19 +247,38 @@ Result<bool, Error> Daemon::watch_network() {
   if (!monitor) return fail(std::move(monitor.error()));
   link_monitor_ = std::move(*monitor);
   loop_->watch(link_monitor_->fd(), [this] { link_monitor_->hear(); });
-  if (!host_) return true;
-  watch_firewall();
-  watch_cgroups();
+  if (host_) {
+    watch_firewall();
+    watch_cgroups();
+  }
   Recovery::Actions actions;
   actions.ask_names = [this](auto names) {
     if (resolver_) resolver_->ask(std::move(names));
   };
   actions.follow_endpoints = [this] { host_->follow_endpoints(config_, endpoints()); };
+  actions.follow_other_tunnels = [this] { host_->follow_other_tunnels(config_); };
   actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
-  auto recovery = Recovery::create(*loop_, *device_, *host_, *netlink_, log_, std::move(actions));
+  auto recovery = Recovery::create(*loop_, *device_, host_.get(), *netlink_, log_, std::move(actions));
   if (!recovery) return fail(std::move(recovery.error()));
   recovery_ = std::move(*recovery);
   return true;
+}
+
+// What is down is silent, as Linux's WireGuard is. Before the link is up for the first time there is nothing
+// to be silenced.
+void Daemon::follow_link(bool is_up) {
+  if (std::exchange(is_link_up_, is_up) == is_up) return;
+  if (!is_up) {
+    log_.info("the interface is down, and nothing is sent");
+    return device_->go_down();
+  }
+  if (auto up = device_->come_up(); !up)
+    return log_.error("the interface is up, but nothing can be sent", {{"error", up.error().to_string()}});
+  follow_listen_port();
+}
+
+void Daemon::follow_listen_port() {
+  if (host_ && device_->listen_port() != 0) host_->follow_listen_port(config_, device_->listen_port());
 }
 
 // A kernel without nf_tables has no firewall of ours to lose.
@@ -336,10 +362,11 @@ void Daemon::after_round() {
   if (!device_) return;
   device_->finish_round();
   state_->write(device_->greatest_timestamp_sent());
-  const bool has_moved = device_->take_endpoints_changed();
+  const auto moves = device_->take_peer_moves();
   if (!recovery_) return;
   // Only the kill switch asks where the peers are, and to ask thousands takes its time.
-  if (has_moved && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  if (!moves.empty() && config_.interface.kill_switch) recovery_->on_endpoints_changed();
+  recovery_->note_moves(moves);
   recovery_->after_round();
 }
 
@@ -434,7 +461,7 @@ std::string Daemon::answer_set(std::string_view lines) {
     return errno_line(-change.error().error_number);
   }
   auto applied = device_->apply(*change);
-  if (applied && host_) host_->follow_listen_port(config_, device_->listen_port());
+  if (applied) follow_listen_port();
   if (applied) return errno_line(0);
   log_.warning("control request refused", {{"error", applied.error().to_string()}});
   return errno_line(-to_errno(applied.error()));
@@ -525,7 +552,7 @@ Result<std::string, Error> Daemon::reload() {
   host_->remember(resolved_);
   watch_cgroups();
   host_->follow_cgroups(config_);
-  host_->follow_listen_port(config_, device_->listen_port());
+  follow_listen_port();
   host_->follow_endpoints(config_, endpoints());
   std::string later;
   for (const std::string_view key : config::keys_for_next_start(started_with_, config_.interface))

@@ -61,6 +61,8 @@ class Daemon {
   [[nodiscard]] Result<bool, Error> make_device();
   [[nodiscard]] Result<bool, Error> set_up_host();
   [[nodiscard]] Result<bool, Error> watch_network();
+  void follow_link(bool is_up);
+  void follow_listen_port();
   void watch_firewall();
   void watch_cgroups();
   [[nodiscard]] Result<bool, Error> listen();
@@ -118,11 +120,12 @@ class Daemon {
   std::unique_ptr<host::LinkMonitor> link_monitor_;
   std::unique_ptr<host::FirewallMonitor> firewall_monitor_;  // where the kernel has nf_tables
   std::unique_ptr<host::CgroupMonitor> cgroup_monitor_;      // where the configuration names any
-  std::unique_ptr<Recovery> recovery_;                       // none when it starts bare
+  std::unique_ptr<Recovery> recovery_;
   std::unique_ptr<BackgroundResolver> resolver_;
   std::unique_ptr<ControlServer> control_;
   bool ending_ = false;
   bool runs_hooks_ = false;
+  bool is_link_up_ = false;  // as the kernel was last heard to say
   bool interface_gone_ = false;
   // Only who asks for the end of the tunnel lifts it, not who restarts the daemon.
   host::KillSwitchAtEnd kill_switch_at_end_ = host::KillSwitchAtEnd::kLeave;

@@ -211,16 +211,42 @@ Result<bool, Error> Device::apply(const config::DeviceChange& change) {
   return true;
 }
 
+void Device::go_down() {
+  if (!std::exchange(is_link_up_, false)) return;
+  has_sockets_ = false;
+  // First, so that nothing is received any more once the node is down.
+  for (const auto& worker : workers_) worker->replace_sockets(UdpPair());
+  node_.control()->go_down();
+}
+
+Result<bool, Error> Device::come_up() {
+  if (std::exchange(is_link_up_, true)) return true;
+  return open_sockets(listen_port_, fwmark_);
+}
+
+// In the place of those there are, if any.
+Result<bool, Error> Device::open_sockets(uint16_t port, uint32_t fwmark) {
+  auto sockets = UdpPair::open_group({port, fwmark, udp_offload_, udp_splits_}, workers_.size());
+  if (!sockets) return fail(std::move(sockets.error()));
+  listen_port_ = sockets->front().port();
+  for (size_t index = 0; index < workers_.size(); ++index) {
+    workers_[index]->replace_sockets(std::move((*sockets)[index]));
+  }
+  if (std::exchange(has_sockets_, true)) return true;
+  const auto node = node_.control();
+  node->come_up(node.now());
+  return true;
+}
+
 Result<bool, Error> Device::apply_sockets(const config::DeviceChange& change) {
   const uint32_t fwmark = change.fwmark.value_or(fwmark_);
-  if (change.listen_port && *change.listen_port != listen_port_) {
-    auto sockets =
-        UdpPair::open_group({*change.listen_port, fwmark, udp_offload_, udp_splits_}, workers_.size());
-    if (!sockets) return fail(std::move(sockets.error()));
-    listen_port_ = sockets->front().port();
-    for (size_t index = 0; index < workers_.size(); ++index) {
-      workers_[index]->replace_sockets(std::move((*sockets)[index]));
-    }
+  if (!is_link_up_) {
+    fwmark_ = fwmark;
+    listen_port_ = change.listen_port.value_or(listen_port_);
+    return true;
+  }
+  if (change.listen_port && (!has_sockets_ || *change.listen_port != listen_port_)) {
+    if (auto opened = open_sockets(*change.listen_port, fwmark); !opened) return opened;
   } else if (fwmark != fwmark_) {
     for (const auto& worker : workers_) {
       if (auto set = worker->set_fwmark(fwmark); !set) return set;
@@ -298,7 +324,7 @@ void Device::note_visit(PeerNotes& notes, const UdpAddress& address) {
   if (!notes.visits.empty() && notes.visits.back().address == address) return;
   if (notes.visits.size() == kVisitsKept) notes.visits.erase(notes.visits.begin());
   notes.visits.push_back({address, io::read_clock().wall.seconds});
-  endpoints_changed_ = true;
+  peer_moves_.push_back({notes.key, address});
 }
 
 config::DeviceReport Device::report() const {

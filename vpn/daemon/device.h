@@ -54,11 +54,19 @@ class Device {
   [[nodiscard]] const std::string& name() const noexcept { return main_worker().tun().name(); }
   [[nodiscard]] unsigned interface_index() const noexcept { return main_worker().tun().index(); }
   [[nodiscard]] bool interface_is_there() const noexcept { return main_worker().tun().is_there(); }
+  // 0 before the interface is up for the first time since any port was asked for.
   [[nodiscard]] uint16_t listen_port() const noexcept { return listen_port_; }
+  [[nodiscard]] uint32_t fwmark() const noexcept { return fwmark_; }
   [[nodiscard]] size_t worker_count() const noexcept { return workers_.size(); }
   // As Node's.
   [[nodiscard]] std::array<uint8_t, 12> greatest_timestamp_sent() const noexcept { return timestamp_sent_; }
   void restore_timestamp(const std::array<uint8_t, 12>& timestamp) noexcept;
+
+  // The interface was taken down: the sockets close, what goes on with peers ends, and nothing is sent.
+  void go_down();
+  // It is up again: the sockets open, on the port that is configured by now. After an error it stays down; to
+  // give it another port tries again.
+  [[nodiscard]] Result<bool, Error> come_up();
 
   // Applies the whole change, or nothing of it when the port cannot be bound or there would be too many
   // peers.
@@ -76,8 +84,12 @@ class Device {
     bool silent = false;
   };
   [[nodiscard]] std::vector<PeerNews> take_peer_news() { return std::exchange(peer_news_, {}); }
-  // Whether a peer was heard from a new endpoint, or given one, since the last call.
-  [[nodiscard]] bool take_endpoints_changed() noexcept { return std::exchange(endpoints_changed_, false); }
+  // The peers that were heard from a new endpoint, or given one, since the last call, in order.
+  struct PeerMove {
+    PublicKey peer;
+    UdpAddress endpoint;
+  };
+  [[nodiscard]] std::vector<PeerMove> take_peer_moves() { return std::exchange(peer_moves_, {}); }
 
  private:
   struct PeerNotes {
@@ -95,6 +107,7 @@ class Device {
   // An error naming "peers" where there would be more than a node takes.
   [[nodiscard]] Result<bool, Error> check_peer_count(const config::DeviceChange& change);
   [[nodiscard]] Result<bool, Error> apply_sockets(const config::DeviceChange& change);
+  [[nodiscard]] Result<bool, Error> open_sockets(uint16_t port, uint32_t fwmark);
   void log_keys(SharedNode::Control& node);
   void tell(const core::Event& event);
   void note_silence(PeerNotes& notes, bool silent);
@@ -111,6 +124,8 @@ class Device {
   bool udp_offload_;
   const bool udp_splits_;
   uint16_t listen_port_;
+  bool is_link_up_ = true;  // as the kernel was last heard to say
+  bool has_sockets_ = true;
   mutable SharedNode node_;
   std::optional<KeyLog> key_log_;                 // used by whoever has the node's control
   std::vector<std::unique_ptr<Worker>> workers_;  // the first is the main loop's
@@ -118,7 +133,7 @@ class Device {
   std::array<uint8_t, 12> timestamp_sent_{};
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PeerNews> peer_news_;
-  bool endpoints_changed_ = false;
+  std::vector<PeerMove> peer_moves_;
   RefusalTelling refusals_;
 };
 

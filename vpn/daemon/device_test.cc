@@ -214,9 +214,6 @@ class Devices : public testing::TestWithParam<size_t> {
   }
 };
 
-// Three spokes send to a hub at once, each through all of its queues, the hub answers, and meanwhile reports
-// are asked for and a spoke changes its port. Nothing is lost but what was on its way then, and nothing comes
-// twice or out of order.
 // All of it or nothing: those that fit are not added either.
 TEST(Device, RefusesMorePeersThanANodeTakes) {
   Host host(1, 1);
@@ -233,6 +230,53 @@ TEST(Device, RefusesMorePeersThanANodeTakes) {
   EXPECT_EQ(host.control([](Device& device) { return device.report(); }).peers.size(), 1u);
 }
 
+// What Linux's WireGuard does with its interface, whatever is configured meanwhile.
+TEST(Device, HasNoSocketsWhileItsInterfaceIsDown) {
+  crypto::initialize();
+  for (const size_t workers : {size_t{1}, size_t{2}}) {
+    Host host(1, workers), other(2, workers);
+    host.add_peer(2, other.port());
+    other.add_peer(1, std::nullopt);
+    const auto passes = [&](uint32_t place) {
+      host.put(0, numbered(1, 2, 1000, place));
+      const auto end = std::chrono::steady_clock::now() + kDeadline;
+      for (size_t queue = 0; std::chrono::steady_clock::now() < end;
+           queue = (queue + 1) % other.queue_count()) {
+        if (const auto packet = other.take(queue)) return load_be<uint32_t>(&(*packet)[28]) == place;
+      }
+      return false;
+    };
+    EXPECT_TRUE(passes(1));
+    const uint16_t before = host.port();
+    host.control([](Device& device) { return device.go_down(), true; });
+    auto in_its_place = io::UdpSocket::open({.port = before});
+    ASSERT_TRUE(in_its_place.has_value()) << in_its_place.error().to_string();
+
+    const auto set_port = [&](uint16_t port) {
+      config::DeviceChange change;
+      change.listen_port = port;
+      return host.control([&](Device& device) { return device.apply(change); });
+    };
+    const auto come_up = [&] { return host.control([](Device& device) { return device.come_up(); }); };
+    EXPECT_TRUE(set_port(before).has_value()) << "nobody looks whether it is free";
+    EXPECT_EQ(come_up().error().problem, "taken by another program");
+    EXPECT_FALSE(set_port(before).has_value()) << "its link is up, so that it is tried again";
+    EXPECT_TRUE(set_port(0).has_value());
+    EXPECT_NE(host.port(), 0);
+    EXPECT_TRUE(passes(2));
+
+    host.control([](Device& device) { return device.go_down(), true; });
+    in_its_place = fail(Error{});  // closes it
+    EXPECT_TRUE(set_port(before).has_value());
+    EXPECT_TRUE(come_up().has_value());
+    EXPECT_EQ(host.port(), before);
+    EXPECT_TRUE(passes(3));
+  }
+}
+
+// Three spokes send to a hub at once, each through all of its queues, the hub answers, and meanwhile reports
+// are asked for and a spoke changes its port. Nothing is lost but what was on its way then, and nothing comes
+// twice or out of order.
 TEST_P(Devices, CarryManyFlowsInOrderWhileTheyAreReportedOnAndRoam) {
   constexpr uint8_t kSpokes = 3;
   const size_t workers = GetParam();

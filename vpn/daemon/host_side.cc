@@ -136,6 +136,7 @@ void HostSide::remember(const config::ResolvedEndpoints& resolved) {
 Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned interface, uint16_t port,
                                        const config::ResolvedEndpoints& resolved) {
   is_up_ = true;
+  interface_index_ = interface;
   facts_.listen_port = port;
   facts_.endpoints = addresses_of(resolved);
   look_around(config, facts_);
@@ -147,38 +148,46 @@ Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned in
   if (auto changed = state_->change_to(first); !changed) return changed;
   if (auto up = netlink_->set_up(interface); !up) return up;
   auto changed = state_->change_to(plan);
-  if (changed) tell_of_other_tunnels(config, interface);
+  if (changed) tell_of_other_tunnels(config);
   return changed;
 }
 
+// What split tunnels of ours have in the main table, before which a full tunnel's comes. Of a tunnel of
+// somebody else's nobody has said here that it may take anything.
+std::vector<host::OtherTunnel> HostSide::other_tunnels() {
+  const std::vector<std::string> ours = host::Journal::interfaces();
+  std::vector<host::OtherTunnel> others;
+  for (const auto& route : netlink_->routes_into_other_tunnels(interface_index_)) {
+    char name[IF_NAMESIZE];
+    const bool is_ours = route.destination.length != 0 && if_indextoname(route.interface, name) != nullptr &&
+                         std::find(ours.begin(), ours.end(), name) != ours.end();
+    const bool is_known = std::any_of(others.begin(), others.end(), [&](const host::OtherTunnel& other) {
+      return other.network == route.destination;
+    });
+    if (is_ours && !is_known) others.push_back({route.destination, route.interface, name});
+  }
+  return others;
+}
+
 // A full tunnel's table comes before main, where others have their routes.
-void HostSide::tell_of_other_tunnels(const config::Config& config, unsigned interface) {
-  if (config.interface.table.kind != config::RouteTable::Kind::kAuto) return;
+void HostSide::tell_of_other_tunnels(const config::Config& config) {
+  if (!host::is_full_tunnel(config)) return;
   const auto is_in = [](const std::vector<IpPrefix>& prefixes, const IpPrefix& prefix) {
     return std::any_of(prefixes.begin(), prefixes.end(), [&](const IpPrefix& one) {
       return one.length <= prefix.length && one.contains(prefix.address);
     });
   };
-  if (host::is_full_tunnel(config)) {
-    for (const auto& route : netlink_->routes_into_other_tunnels(interface)) {
-      if (is_in(config.interface.allow_lan, route.destination)) continue;
-      char name[IF_NAMESIZE] = "";
-      log_.warning("what another tunnel has a route to goes into this one, which takes everything",
-                   {{"network", route.destination.to_string()},
-                    {"other", if_indextoname(route.interface, name) == nullptr ? "" : name},
-                    {"remedy", "name it in AllowLan here, or take one of the two down"}});
-    }
-    return;
-  }
-  for (const config::PeerConfig& peer : config.peers) {
-    for (const IpPrefix& prefix : peer.allowed_ips) {
-      if (!netlink_->has_rule_of_ours(prefix.address.family())) continue;
-      const auto route = netlink_->route_to(prefix.address, 0);
-      if (!route || route->interface == interface) continue;
-      return log_.warning(
-          "a full tunnel is up, and takes what is meant for this one",
-          {{"network", prefix.to_string()}, {"remedy", "name the network in the AllowLan of that one"}});
-    }
+  for (const auto& route : netlink_->routes_into_other_tunnels(interface_index_)) {
+    const auto& left = facts_.other_tunnels;
+    const bool is_left = std::any_of(left.begin(), left.end(), [&](const host::OtherTunnel& other) {
+      return other.network == route.destination;
+    });
+    if (is_left || is_in(config.interface.allow_lan, route.destination)) continue;
+    char name[IF_NAMESIZE] = "";
+    log_.warning("what another tunnel has a route to goes into this one, which takes everything",
+                 {{"network", route.destination.to_string()},
+                  {"other", if_indextoname(route.interface, name) == nullptr ? "" : name},
+                  {"remedy", "name it in AllowLan here, or take one of the two down"}});
   }
 }
 
@@ -188,6 +197,7 @@ void HostSide::look_around(const config::Config& config, host::HostFacts& facts)
   const bool is_full = host::is_full_tunnel(config);
   if (is_full && !facts.sessions) facts.sessions = host::sessions_from_outside();
   if (!is_full) facts.sessions.reset();
+  facts.other_tunnels = is_full ? other_tunnels() : std::vector<host::OtherTunnel>();
   const bool is_gateway = host::is_gateway(config);
   if (is_gateway && !facts.forwarding) facts.forwarding = host::look_before_forwarding(*netlink_);
   if (!is_gateway) facts.forwarding.reset();
@@ -232,6 +242,12 @@ void HostSide::follow_cgroups(const config::Config& config) {
   if (!state_ || host::cgroup_ids(host::cgroups_of(config.interface)) == facts_.cgroup_ids) return;
   if (auto changed = change_to(config); !changed)
     log_.warning("the firewall does not follow a cgroup", {{"error", changed.error().to_string()}});
+}
+
+void HostSide::follow_other_tunnels(const config::Config& config) {
+  if (!state_ || !is_up_ || !host::is_full_tunnel(config) || other_tunnels() == facts_.other_tunnels) return;
+  if (auto changed = change_to(config); !changed)
+    log_.warning("what is another tunnel's is not left to it", {{"error", changed.error().to_string()}});
 }
 
 void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus) {

@@ -53,6 +53,8 @@ class HostSide {
   void follow_listen_port(const config::Config& config, uint16_t port);
   // The firewall has the cgroups as they are, from now on.
   void follow_cgroups(const config::Config& config);
+  // A full tunnel leaves to other tunnels of ours what is theirs, from now on.
+  void follow_other_tunnels(const config::Config& config);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again after somebody else has taken it away, and says so.
@@ -67,7 +69,8 @@ class HostSide {
 
  private:
   void look_around(const config::Config& config, host::HostFacts& facts);
-  void tell_of_other_tunnels(const config::Config& config, unsigned interface);
+  [[nodiscard]] std::vector<host::OtherTunnel> other_tunnels();
+  void tell_of_other_tunnels(const config::Config& config);
   void tell_of_cgroups(const config::Config& config);
   void tell_notes();
 
@@ -78,6 +81,7 @@ class HostSide {
   host::HostFacts facts_;
   uint32_t free_mark_ = host::kDefaultMark;  // where the configuration names none
   bool found_kill_switch_ = false;           // of an earlier daemon
+  unsigned interface_index_ = 0;
   bool is_up_ = false;
   bool is_link_up_ = true;
   std::vector<std::string> missing_cgroups_;  // that was told of

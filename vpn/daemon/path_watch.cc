@@ -80,7 +80,7 @@ std::map<PublicKey, IpAddress> liveness_targets(const config::Config& config) {
   return targets;
 }
 
-PathWatch::PathWatch(io::EventLoop& loop, const std::string& interface, Log& log) : loop_(loop), log_(log) {
+void PathWatch::open(const std::string& interface) {
   for (auto& [family, socket] : {std::pair(IpFamily::kIpv4, &ipv4_), std::pair(IpFamily::kIpv6, &ipv6_)}) {
     auto opened = host::EchoSocket::open(family, interface);
     if (!opened) {

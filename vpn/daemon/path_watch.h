@@ -37,12 +37,14 @@ class PathWatch {
  public:
   static constexpr size_t kMostPeers = 256;  // a gateway with more keeps the MTU of the routes
 
-  // To be made before privileges are given away. Without ICMP sockets it does nothing. What the arguments
-  // refer to must outlive it.
-  PathWatch(io::EventLoop& loop, const std::string& interface, Log& log);
+  // Does nothing before open(). What the arguments refer to must outlive it.
+  PathWatch(io::EventLoop& loop, Log& log) : loop_(loop), log_(log) {}
   ~PathWatch();
   PathWatch(const PathWatch&) = delete;
   PathWatch& operator=(const PathWatch&) = delete;
+
+  // Opens ICMP sockets of the interface, for which it takes privileges. Without any it does nothing.
+  void open(const std::string& interface);
 
   // `ceiling`: the tunnel's MTU. Sizes are not asked for where the configuration has an MTU of its own, or no
   // routes.

@@ -37,19 +37,20 @@ void drain(const io::UniqueFd& timer) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<Recovery>, Error> Recovery::create(io::EventLoop& loop, Device& device, HostSide& host,
+Result<std::unique_ptr<Recovery>, Error> Recovery::create(io::EventLoop& loop, Device& device, HostSide* host,
                                                           host::Netlink& netlink, Log& log, Actions actions) {
   std::unique_ptr<Recovery> recovery(new Recovery(loop, device, host, netlink, log, std::move(actions)));
   if (!recovery->timer_.is_open() || !recovery->clock_watch_.is_open())
     return fail(Error{"timerfd", 0, "", io::error_text(errno), "raise the limit of open files"});
   Recovery& self = *recovery;
+  if (host != nullptr) self.paths_.open(device.name());
   loop.watch(self.timer_.get(), [&self] { self.on_timer(); });
   loop.watch(self.clock_watch_.get(), [&self] { self.on_clock_set(); });
   self.watch_clock();
   return recovery;
 }
 
-Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide& host, host::Netlink& netlink, Log& log,
+Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide* host, host::Netlink& netlink, Log& log,
                    Actions actions)
     : loop_(loop),
       device_(device),
@@ -62,7 +63,7 @@ Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide& host, host::Ne
       slept_(time_slept()),
       restoring_(kRestoring),
       following_(kFollowing),
-      paths_(loop, device.name(), log) {}
+      paths_(loop, log) {}
 
 Recovery::~Recovery() {
   loop_.unwatch(timer_.get());
@@ -74,7 +75,7 @@ void Recovery::configure(const config::Config& config, const config::ResolvedEnd
   config_ = config;
   resolved_ = resolved;
   failover_.configure(config_, resolved_);
-  if (is_first) mtu_ = host_.mtu_for(config_, resolved_);
+  if (is_first) mtu_ = host_->mtu_for(config_, resolved_);
   follow_mtu();
   note_routes();
   paths_.configure(config_, mtu_.value_or(0));
@@ -89,6 +90,7 @@ void Recovery::on_network_changed() {
 }
 
 void Recovery::on_loss() {
+  if (host_ == nullptr) return;
   restoring_.call(io::read_clock().monotonic);
   set_timer();
 }
@@ -127,11 +129,12 @@ void Recovery::on_timer() {
   drain(timer_);
   timer_due_.reset();
   const Instant now = io::read_clock().monotonic;
-  if (restoring_.take_due(now) && host_.restore_network()) restoring_.note_done(now);
+  if (restoring_.take_due(now) && host_->restore_network()) restoring_.note_done(now);
   if (look_at_network_ && *look_at_network_ <= now) {
     look_at_network_.reset();
     follow_mtu();
     follow_routes(false);
+    if (host_ != nullptr) actions_.follow_other_tunnels();
   }
   try_silent_peers(now);
   watch_paths(now);
@@ -156,24 +159,34 @@ void Recovery::on_clock_set() {
 }
 
 void Recovery::note_routes() {
-  const uint32_t mark = host_.mark_for(config_);
   std::map<PublicKey, Way> ways;
   for (const config::PeerReport& peer : device_.report().peers) {
     if (!peer.endpoint) continue;
     const auto known = ways_.find(peer.public_key);
     const bool is_known = known != ways_.end() && known->second.endpoint == *peer.endpoint;
     ways[peer.public_key] =
-        is_known ? known->second : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, mark)};
+        is_known ? known->second
+                 : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, device_.fwmark())};
   }
   ways_ = std::move(ways);
 }
 
+void Recovery::note_moves(const std::vector<Device::PeerMove>& moves) {
+  for (const auto& [peer, endpoint] : moves) {
+    const auto [known, is_new] = ways_.try_emplace(peer);
+    Way& way = known->second;
+    // Another port, as behind a NAT, is on the same way.
+    if (is_new || way.endpoint.address != endpoint.address)
+      way.route = netlink_.route_to(endpoint.address, device_.fwmark());
+    way.endpoint = endpoint;
+  }
+}
+
 void Recovery::follow_routes(bool even_if_same) {
   note_routes();
-  const uint32_t mark = host_.mark_for(config_);
   config::DeviceChange change;
   for (auto& [key, way] : ways_) {
-    const auto route = netlink_.route_to(way.endpoint.address, mark);
+    const auto route = netlink_.route_to(way.endpoint.address, device_.fwmark());
     const bool is_same = route == way.route;
     if (!is_same) paths_.restart(key);
     way.route = route;
@@ -190,7 +203,7 @@ void Recovery::follow_routes(bool even_if_same) {
 
 void Recovery::follow_mtu() {
   if (config_.interface.mtu || config_.peers.empty()) return;
-  const uint16_t mtu = host_.mtu_for(config_, resolved_);
+  const uint16_t mtu = host_->mtu_for(config_, resolved_);
   if (std::exchange(mtu_, mtu) == mtu) return;
   if (auto set = netlink_.set_mtu(device_.interface_index(), mtu); !set)
     return log_.warning("MTU not changed", {{"error", set.error().to_string()}});
@@ -244,7 +257,6 @@ void Recovery::try_silent_peers(Instant now) {
     one.update_only = true;
     one.endpoint = attempt.endpoint;
     one.contact = config::Contact::kReconnect;
-    ways_[attempt.peer].endpoint = attempt.endpoint;
     paths_.restart(attempt.peer);
     ask_names_of(attempt.peer);
     if (attempt.is_another)

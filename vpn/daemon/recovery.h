@@ -35,12 +35,16 @@ class Recovery {
     std::function<void(std::vector<config::EndpointName>)> ask_names;
     // The kill switch is to let out to where the peers are now.
     std::function<void()> follow_endpoints;
+    // The network has changed, perhaps by another tunnel.
+    std::function<void()> follow_other_tunnels;
     // The routes of these peers are to have this MTU, those of all others the tunnel's.
     std::function<void(std::map<PublicKey, uint16_t>)> set_path_mtus;
   };
-  // To be made before privileges are given away. What the arguments refer to must outlive it.
+  // To be made before privileges are given away. What the arguments refer to must outlive it. Without a
+  // `host`, whose addresses and routes others see to, configure() is not called, and only the ways to the
+  // peers are followed.
   [[nodiscard]] static Result<std::unique_ptr<Recovery>, Error> create(io::EventLoop& loop, Device& device,
-                                                                       HostSide& host, host::Netlink& netlink,
+                                                                       HostSide* host, host::Netlink& netlink,
                                                                        Log& log, Actions actions);
   ~Recovery();
   Recovery(const Recovery&) = delete;
@@ -55,11 +59,13 @@ class Recovery {
   // A peer is somewhere else: followed at once, but once a second at most, as whoever has a peer's key may
   // call from another port with each packet.
   void on_endpoints_changed();
+  // The same, for the ways that are followed.
+  void note_moves(const std::vector<Device::PeerMove>& moves);
   // After each round of the event loop.
   void after_round();
 
  private:
-  Recovery(io::EventLoop& loop, Device& device, HostSide& host, host::Netlink& netlink, Log& log,
+  Recovery(io::EventLoop& loop, Device& device, HostSide* host, host::Netlink& netlink, Log& log,
            Actions actions);
 
   void on_timer();
@@ -86,7 +92,7 @@ class Recovery {
 
   io::EventLoop& loop_;
   Device& device_;
-  HostSide& host_;
+  HostSide* host_;  // null: the daemon was started bare
   host::Netlink& netlink_;
   Log& log_;
   Actions actions_;

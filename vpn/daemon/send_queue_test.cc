@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -159,6 +162,67 @@ TEST(SendQueueEndpoints, WhoseHashesMeetBecomeARunEachAllTheSame) {
     for (int number = 0; number < 48; ++number) expected.emplace_back(number, 200);
     EXPECT_EQ(arrived_at(receiver, expected.size()), expected) << "peer after peer";
   }
+}
+
+// Refuses whatever goes to one port, as a way out whose queue is full does.
+class FullCalls final : public io::SystemCalls {
+ public:
+  int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override {
+    unsigned fitting = 0;
+    while (fitting < count && !is_refused(messages[fitting].msg_hdr)) ++fitting;
+    if (fitting > 0) return SystemCalls::sendmmsg(fd, messages, fitting, flags);
+    ++refusals;
+    errno = error_number;
+    return -1;
+  }
+  ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept override {
+    if (!is_refused(*message)) return SystemCalls::sendmsg(fd, message, flags);
+    ++refusals;
+    errno = error_number;
+    return -1;
+  }
+  int error_number = 0;  // 0: there is room
+  uint16_t full_port = 0;
+  unsigned refusals = 0;
+
+ private:
+  [[nodiscard]] bool is_refused(const msghdr& message) const {
+    sockaddr_in to{};
+    std::memcpy(&to, message.msg_name, sizeof to);
+    return error_number != 0 && ntohs(to.sin_port) == full_port;
+  }
+};
+
+// ENOBUFS, ENOMEM, EAGAIN: what is sent into a full queue once more would only make the next wait.
+TEST(SendQueueRefusals, ForWantOfRoomAreCountedOnceAndHoldNothingElseUp) {
+  FullCalls calls;
+  UdpPair::Options options;
+  options.calls = &calls;
+  UdpPair sender = *UdpPair::open(options);
+  UdpPair before = *UdpPair::open({}), full = *UdpPair::open({}), behind = *UdpPair::open({});
+  calls.full_port = full.port();
+  SendQueue queue(sender);
+  const auto send_all = [&](uint8_t fill) {
+    for (int turn = 0; turn < 12; ++turn) {
+      for (const UdpPair* receiver : {&before, &full, &behind}) append_to(queue, *receiver, fill, 200);
+    }
+    queue.flush();
+  };
+  uint64_t refused = 0;
+  for (const int error_number : {ENOBUFS, ENOMEM, EAGAIN}) {
+    calls.error_number = error_number;
+    calls.refusals = 0;
+    send_all(1);
+    EXPECT_EQ(calls.refusals, 1u) << "the run is not tried again, nor its datagrams one by one";
+    EXPECT_EQ(sender.counts().no_buffer, refused += 12);
+    EXPECT_EQ(sender.counts().sent, 2 * refused);
+    for (UdpPair* receiver : {&before, &behind}) EXPECT_EQ(arrived_at(*receiver, 12).size(), 12u);
+  }
+  calls.error_number = 0;
+  send_all(2);
+  const std::vector<std::pair<int, size_t>> expected(12, {2, 200});
+  EXPECT_EQ(arrived_at(full, 12), expected) << "nothing of what was refused comes later";
+  EXPECT_EQ(sender.counts().no_buffer, refused);
 }
 
 // More endpoints than the queue remembers, some of whose hashes meet: never out of order, whatever is a run.

@@ -84,6 +84,7 @@ Result<UdpPair, Error> UdpPair::open_another(const Options& options) const {
 }
 
 uint16_t UdpPair::port() const noexcept {
+  if (!ipv4_ && !ipv6_) return 0;
   return ipv4_ ? ipv4_->port() : ipv6_->port();
 }
 
@@ -133,6 +134,7 @@ uint64_t UdpPair::receive_overflows() const noexcept {
 }
 
 std::string UdpPair::offload_text() const {
+  if (!ipv4_ && !ipv6_) return "off";
   const io::UdpSocket& socket = ipv4_ ? *ipv4_ : *ipv6_;
   if (!socket.segments() && !socket.coalesces()) return "off";
   if (!socket.coalesces()) return "gso";

@@ -1,5 +1,5 @@
 // UdpPair: the IPv4 and the IPv6 socket of one device, on one port. Either may be missing, where the host has
-// no such family.
+// no such family; both are of a device whose interface is down.
 #pragma once
 
 #include <optional>
@@ -13,6 +13,8 @@ namespace vpn::daemon {
 
 class UdpPair {
  public:
+  // No sockets: what is sent counts as unreachable.
+  UdpPair() = default;
   struct Options {
     uint16_t port = 0;  // 0: any that is free for both families
     uint32_t fwmark = 0;
@@ -27,7 +29,7 @@ class UdpPair {
   // an error when anybody else has it, another such group too.
   [[nodiscard]] static Result<std::vector<UdpPair>, Error> open_group(const Options& options, size_t count);
 
-  // The port of both, in host order, never 0.
+  // The port of both, in host order; 0 without sockets.
   [[nodiscard]] uint16_t port() const noexcept;
   // Marks what both send from now on (SO_MARK); 0 marks nothing. Takes CAP_NET_ADMIN.
   [[nodiscard]] Result<bool, Error> set_fwmark(uint32_t fwmark) noexcept;

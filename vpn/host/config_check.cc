@@ -2,7 +2,6 @@
 
 #include <net/if.h>
 
-#include "vpn/host/cgroups.h"
 #include "vpn/host/host_change.h"
 
 namespace vpn::host {
@@ -41,13 +40,6 @@ Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::s
   const auto wrong = [&](const std::string& key, std::string problem, std::string remedy) {
     return fail(Error{file, interface.cgroup_line.number, key, std::move(problem), std::move(remedy)});
   };
-  // What of BypassCgroup is not there goes through the tunnel, which is safe; the other way round it is not.
-  const auto ids = cgroup_ids(interface.tunnel_cgroups);
-  for (const std::string& group : interface.tunnel_cgroups) {
-    if (!ids.contains(group))
-      return wrong("TunnelCgroup", "there is no cgroup " + cgroup_path(group),
-                   "make it, or correct the path");
-  }
   if (!interface.tunnel_cgroups.empty() && !interface.bypass_cgroups.empty())
     return wrong("BypassCgroup", "given together with TunnelCgroup", "keep one of the two");
   if (!interface.tunnel_cgroups.empty() && interface.kill_switch)

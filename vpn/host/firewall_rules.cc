@@ -182,6 +182,7 @@ class TableWriter {
     line("oifname " + tunnel_ + " accept");
     line("meta l4proto { tcp, udp } th dport " + std::string(kNamePorts) + " meta mark != " + mark_ +
          " reject");
+    for (const std::string& other : spec_.other_tunnels) line("oifname \"" + other + "\" accept");
     for (const IpFamily family : kFamilies) let_out_encrypted(family);
     if (spec_.answers_anyone) line("meta mark " + mark_ + " udp sport " + port() + " accept");
     line("udp sport 68 udp dport 67 accept");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,9 @@ struct FirewallSpec {
   std::map<std::string, uint64_t> cgroup_ids;  // of those that are there; of others there is no rule
 
   bool kill_switch = false;
-  std::vector<UdpAddress> endpoints;  // where encrypted packets may go
-  std::vector<IpAddress> dns;         // the only name servers, when there are any
+  std::vector<UdpAddress> endpoints;    // where encrypted packets may go
+  std::vector<IpAddress> dns;           // the only name servers, when there are any
+  std::set<std::string> other_tunnels;  // of ours, whose encrypted packets come by here once more
   std::vector<IpPrefix> allow_lan;
 
   bool gateway = false;

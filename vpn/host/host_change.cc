@@ -90,6 +90,7 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
                                     [](const auto& peer) { return peer.endpoints.empty(); });
   spec.kill_switch = interface.kill_switch;
   if (spec.kill_switch) {
+    for (const OtherTunnel& other : facts.other_tunnels) spec.other_tunnels.insert(other.name);
     spec.endpoints = facts.endpoints;
     spec.dns = interface.dns;
     spec.allow_lan = interface.allow_lan;
@@ -100,9 +101,8 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   return spec;
 }
 
-// A table of our own for a family whose every packet is the tunnel's, or, `shut`, nobody's.
-void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily family, bool shut,
-                      HostPlan& plan) {
+// A table of our own for a family whose every packet is the tunnel's, or, where that takes none, nobody's.
+void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily family, HostPlan& plan) {
   const IpPrefix everything{family == IpFamily::kIpv4 ? IpAddress() : *IpAddress::parse("::"), 0};
   const uint32_t table = facts.mark;
   const NarrowPaths narrow = narrow_paths(config, facts);
@@ -110,7 +110,13 @@ void plan_full_tunnel(const Config& config, const HostFacts& facts, IpFamily fam
     if (prefix.address.family() != family) continue;
     plan.emplace_back(AddRoute{prefix, table, RouteKind::kTunnel, path_mtu_of(narrow, prefix)});
   }
-  if (shut) plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
+  plan.emplace_back(AddRoute{everything, table, RouteKind::kUnreachable});
+  const std::vector<IpPrefix> own = destinations(config);
+  for (const auto& [network, interface, name] : facts.other_tunnels) {
+    const bool is_taken = std::find(own.begin(), own.end(), network) != own.end();
+    if (network.address.family() == family && !is_taken)
+      plan.emplace_back(AddRoute{network, table, RouteKind::kTunnel, 0, interface});
+  }
   for (const IpPrefix& prefix : config.interface.allow_lan) {
     if (prefix.address.family() == family) plan.emplace_back(AddRoute{prefix, table, RouteKind::kThrow});
   }
@@ -152,7 +158,7 @@ void plan_routes(const Config& config, const HostFacts& facts, HostPlan& plan) {
     const bool shut = family == IpFamily::kIpv6 && !has_default(config, family) && facts.has_ipv6 &&
                       has_default(config, IpFamily::kIpv4);
     if (is_auto && (shut || has_default(config, family))) {
-      plan_full_tunnel(config, facts, family, shut, plan);
+      plan_full_tunnel(config, facts, family, plan);
       continue;
     }
     for (const IpPrefix& prefix : destinations(config)) {
@@ -196,7 +202,8 @@ std::string to_string(const HostChange& change) {
           [](const AddRoute& add) {
             constexpr const char* kKinds[] = {"route ", "unreachable route ", "throw route "};
             return kKinds[static_cast<size_t>(add.kind)] + add.destination.to_string() + " in table " +
-                   std::to_string(add.table) + (add.mtu == 0 ? "" : " mtu " + std::to_string(add.mtu));
+                   std::to_string(add.table) + (add.mtu == 0 ? "" : " mtu " + std::to_string(add.mtu)) +
+                   (add.other_tunnel == 0 ? "" : " into interface " + std::to_string(add.other_tunnel));
           },
           [](const AddMarkRule& add) {
             return std::string(family_name(add.family)) + " rule " + (add.inverted ? "not " : "") +
@@ -218,7 +225,7 @@ std::string to_string(const HostChange& change) {
 bool ends_with_interface(const HostChange& change) noexcept {
   const auto* const route = std::get_if<AddRoute>(&change);
   return std::holds_alternative<AddAddress>(change) ||
-         (route != nullptr && route->kind == RouteKind::kTunnel);
+         (route != nullptr && route->kind == RouteKind::kTunnel && route->other_tunnel == 0);
 }
 
 bool replaces(const HostChange& later, const HostChange& earlier) noexcept {

@@ -17,6 +17,7 @@
 namespace vpn::host {
 
 inline constexpr uint32_t kMainTable = 254;
+inline constexpr uint32_t kLastMetric = 1U << 31;  // of a route that every other one outranks
 inline constexpr uint32_t kDefaultMark =
     51820;  // also the number of the full tunnel's table, as wg-quick has it
 
@@ -28,7 +29,7 @@ struct AddAddress {
 
 enum class RouteKind : uint8_t {
   kTunnel,       // into the tunnel; goes away with the interface
-  kUnreachable,  // nowhere
+  kUnreachable,  // nowhere, where there is no other route to the same destination (kLastMetric)
   kThrow,        // let the following rules decide
 };
 
@@ -36,7 +37,8 @@ struct AddRoute {
   IpPrefix destination;
   uint32_t table = kMainTable;
   RouteKind kind = RouteKind::kTunnel;
-  uint32_t mtu = 0;  // of what goes there; 0: the interface's
+  uint32_t mtu = 0;           // of what goes there; 0: the interface's
+  uint32_t other_tunnel = 0;  // the interface of another tunnel of ours that it goes into; 0: ours
   friend bool operator==(const AddRoute&, const AddRoute&) = default;
 };
 
@@ -96,6 +98,14 @@ using HostPlan = std::vector<HostChange>;
 using Subject = std::tuple<size_t, IpPrefix, uint32_t, RouteKind>;
 [[nodiscard]] Subject subject_of(const HostChange& change) noexcept;
 
+// A network that another tunnel of ours, a split one, has in the main table.
+struct OtherTunnel {
+  IpPrefix network;
+  uint32_t interface = 0;
+  std::string name;
+  friend bool operator==(const OtherTunnel&, const OtherTunnel&) = default;
+};
+
 // What a plan needs to know besides the configuration.
 struct HostFacts {
   std::string interface;
@@ -109,12 +119,16 @@ struct HostFacts {
   std::string cgroup_folder;
   std::map<std::string, uint64_t> cgroup_ids = {};  // of the configuration's that are there
   std::optional<ForwardingFacts> forwarding = {};   // when this host became a gateway
+  std::vector<OtherTunnel> other_tunnels = {};      // beside a full one
   std::map<PublicKey, uint16_t> path_mtus;  // of peers to which less than the tunnel's MTU gets through
 };
 
 // For this configuration: the firewall first, then addresses, and for every allowed-IP a route where `Table`
 // says; name resolution last. A prefix of length 0 with `Table = auto` makes a full tunnel: a table numbered
 // `mark`, and rules by which only packets with that mark avoid it. A full tunnel of IPv4 alone shuts IPv6.
+// What the table has no route for goes nowhere, so that nothing falls through to `main` when the interface,
+// and its routes with it, is taken down or dies with the daemon. What other tunnels of ours are for is left
+// to them.
 // Prefixes that an address's own network covers need no route.
 [[nodiscard]] HostPlan plan_host(const config::Config& config, const HostFacts& facts);
 // Whether the configuration makes a full tunnel.

@@ -54,8 +54,9 @@ TEST(HostPlan, ADefaultRouteMakesAFullTunnelInATableOfItsOwn) {
   EXPECT_THAT(plan_text(config),
               ElementsAre("nftables table vpn_wg0", "address 10.0.0.2/32",
                           "sysctl net/ipv4/conf/all/src_valid_mark = 1", "route 10.0.0.0/8 in table 51820",
-                          "route 0.0.0.0/0 in table 51820", "IPv4 rule not fwmark 51820 table 51820",
-                          "route ::/0 in table 51820", "throw route fe80::/10 in table 51820",
+                          "route 0.0.0.0/0 in table 51820", "unreachable route 0.0.0.0/0 in table 51820",
+                          "IPv4 rule not fwmark 51820 table 51820", "route ::/0 in table 51820",
+                          "unreachable route ::/0 in table 51820", "throw route fe80::/10 in table 51820",
                           "IPv6 rule not fwmark 51820 table 51820"));
 }
 
@@ -71,6 +72,27 @@ TEST(HostPlan, AllowLanLeavesPrefixesToTheSystem) {
   Config config = config_of({}, {"0.0.0.0/0"});
   config.interface.allow_lan = {*IpPrefix::parse("192.168.1.0/24")};
   EXPECT_THAT(plan_text(config), testing::Contains("throw route 192.168.1.0/24 in table 51820"));
+}
+
+// M5.2: their encrypted packets meet the kill switch once more.
+TEST(HostPlan, AFullTunnelLeavesToOthersOfOursWhatIsTheirs) {
+  Config config = config_of({}, {"0.0.0.0/0", "10.1.0.0/16"});
+  config.interface.kill_switch = true;
+  HostFacts known = facts();
+  known.other_tunnels = {{*IpPrefix::parse("10.50.0.0/16"), 7, "wg1"},
+                         {*IpPrefix::parse("10.1.0.0/16"), 7, "wg1"}};
+  const HostPlan plan = plan_host(config, known);
+  const HostChange theirs =
+      AddRoute{*IpPrefix::parse("10.50.0.0/16"), kDefaultMark, RouteKind::kTunnel, 0, 7};
+  EXPECT_THAT(plan, testing::Contains(theirs));
+  EXPECT_FALSE(ends_with_interface(theirs)) << "it outlives ours";
+  const auto into_theirs = [](const HostChange& change) {
+    const auto* const route = std::get_if<AddRoute>(&change);
+    return route != nullptr && route->other_tunnel != 0;
+  };
+  EXPECT_EQ(std::count_if(plan.begin(), plan.end(), into_theirs), 1) << "our own AllowedIPs stay ours";
+  EXPECT_THAT(firewall_commands(std::get<SetFirewall>(plan.front()).spec),
+              testing::HasSubstr("oifname \"wg1\" accept"));
 }
 
 TEST(HostPlan, AGatewayForwardsAndStillHearsRouterAdvertisements) {

@@ -91,8 +91,7 @@ Result<bool, Error> HostState::check(const HostPlan& plan) {
     const auto* const rule = std::get_if<AddMarkRule>(&change);
     if (rule == nullptr || has_rules || !netlink_.has_rule_of_ours(rule->family)) continue;
     return fail(Error{interface_, 0, "AllowedIPs", "another full tunnel is up",
-                      "take it down, or make one of the two a split tunnel, and name its networks in the "
-                      "other's AllowLan"});
+                      "take it down, or make one of the two a split tunnel"});
   }
   for (const HostChange& change : plan) {
     if (known.has(change)) continue;
@@ -331,8 +330,10 @@ Result<bool, Error> HostState::restore_firewall() {
 // Whether it was missing; false also for what is of another kind.
 Result<bool, Error> HostState::add_missing(const HostChange& change) {
   if (const auto* add = std::get_if<AddAddress>(&change)) return netlink_.add_address(index_, add->address);
-  if (const auto* add = std::get_if<AddRoute>(&change))
-    return netlink_.add_route(index_, *add, Existing::kStays);
+  // Another tunnel's goes with that one, and is followed.
+  const auto* const route = std::get_if<AddRoute>(&change);
+  if (route != nullptr && route->other_tunnel == 0)
+    return netlink_.add_route(index_, *route, Existing::kStays);
   if (const auto* add = std::get_if<AddMarkRule>(&change)) return netlink_.add_mark_rule(*add);
   return false;
 }

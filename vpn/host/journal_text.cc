@@ -18,10 +18,12 @@ std::string line_of(const json& object) {
 
 json to_json(const HostChange& change) {
   if (const auto* add = std::get_if<AddRoute>(&change)) {
-    return {{"kind", "route"},
-            {"destination", add->destination.to_string()},
-            {"table", add->table},
-            {"route", add->kind}};
+    json object = {{"kind", "route"},
+                   {"destination", add->destination.to_string()},
+                   {"table", add->table},
+                   {"route", add->kind}};
+    if (add->other_tunnel != 0) object["other_tunnel"] = add->other_tunnel;
+    return object;
   }
   if (const auto* add = std::get_if<AddMarkRule>(&change)) {
     return {{"kind", "rule"},
@@ -70,7 +72,8 @@ std::optional<HostChange> change_of(const json& object) {
     const auto destination = IpPrefix::parse(object.at("destination").get<std::string>());
     if (!destination) throw std::out_of_range("destination");
     const uint64_t route = number_in(object, "route", static_cast<uint64_t>(RouteKind::kThrow));
-    return AddRoute{*destination, word_in(object, "table"), static_cast<RouteKind>(route)};
+    const uint32_t other = object.contains("other_tunnel") ? word_in(object, "other_tunnel") : 0;
+    return AddRoute{*destination, word_in(object, "table"), static_cast<RouteKind>(route), 0, other};
   }
   if (kind == "rule") {
     return AddMarkRule{family_in(object), word_in(object, "mark"), word_in(object, "table"),

@@ -22,6 +22,12 @@ TEST(JournalText, WhatIsUndoneStandsNoMore) {
   EXPECT_EQ(contents->last_id, 2U);
 }
 
+TEST(JournalText, ARouteIntoAnotherTunnelIsUndoneThere) {
+  const JournalEntry entry{1, AddRoute{*IpPrefix::parse("10.50.0.0/16"), 51820, RouteKind::kTunnel, 0, 7},
+                           ""};
+  EXPECT_EQ(read(announcement_line(entry))->standing, std::vector{entry});
+}
+
 // Such a kind was taken for an index of the names of kinds when the route was to be removed.
 TEST(JournalText, ANumberOutsideItsRangeIsDamage) {
   const std::string route =

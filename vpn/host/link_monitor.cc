@@ -29,6 +29,7 @@ void LinkMonitor::take_link(nl_msg* message) {
   } else if (link->is_removed) {
     handlers_.on_removed();
   } else {
+    handlers_.on_state(link->is_up);
     if (link->mtu) handlers_.on_mtu(static_cast<uint16_t>(*link->mtu));  // TUN's is at most 65,535
     handlers_.on_loss();
   }
@@ -55,6 +56,7 @@ void LinkMonitor::hear() {
         }
       },
       [this] {  // of what was lost, something may have mattered
+        handlers_.on_overrun();
         handlers_.on_loss();
         handlers_.on_network();
       });

@@ -16,8 +16,11 @@ class LinkMonitor {
  public:
   struct Handlers {
     std::function<void(uint16_t mtu)> on_mtu;  // with every change of the link, changed or not
+    std::function<void(bool is_up)> on_state;  // the same, of whether it is administratively up
     std::function<void()> on_removed;
     std::function<void()> on_network;  // a link, an address, a route or a rule of the rest of the host
+    // More has changed than could be heard of one by one; on_loss and on_network follow.
+    std::function<void()> on_overrun;
     // An address, a route or a rule was removed that may be the interface's, or it has gone up or down, which
     // takes some along without a word.
     std::function<void()> on_loss;

@@ -87,10 +87,11 @@ RoutePtr route_of(unsigned interface, const AddRoute& add) {
   rtnl_route_set_type(route.get(), route_type(add.kind));
   const bool is_link = is_tunnel && add.destination.address.is_ipv4();
   rtnl_route_set_scope(route.get(), is_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  if (add.kind == RouteKind::kUnreachable) rtnl_route_set_priority(route.get(), kLastMetric);
   if (add.mtu != 0) rtnl_route_set_metric(route.get(), RTAX_MTU, add.mtu);
   if (is_tunnel) {
     rtnl_nexthop* const hop = rtnl_route_nh_alloc();
-    rtnl_route_nh_set_ifindex(hop, static_cast<int>(interface));
+    rtnl_route_nh_set_ifindex(hop, static_cast<int>(add.other_tunnel != 0 ? add.other_tunnel : interface));
     rtnl_route_add_nexthop(route.get(), hop);  // takes it
   }
   return route;
@@ -127,7 +128,8 @@ struct RouteQuestion {
 int look_for_route(nl_msg* message, void* out) {
   auto& question = *static_cast<RouteQuestion*>(out);
   const auto route = read_route(bytes_of(message));
-  if (route && leads_to(*route, question.destination, question.table)) question.found = true;
+  if (route && route->metric != kLastMetric && leads_to(*route, question.destination, question.table))
+    question.found = true;
   return NL_OK;
 }
 

@@ -63,7 +63,7 @@ class Netlink {
   [[nodiscard]] Done remove_mark_rule(const AddMarkRule& rule);
   // Whether a rule of this family has our priority: some full tunnel is up.
   [[nodiscard]] bool has_rule_of_ours(IpFamily family);
-  // Whether a table has a route to exactly this destination.
+  // Whether a table has a route to exactly this destination that ours would meet.
   [[nodiscard]] bool has_route(const IpPrefix& destination, uint32_t table);
   // The names of the interfaces that have an IPv6 default route by a router advertisement.
   [[nodiscard]] std::set<std::string> interfaces_with_advertised_default();

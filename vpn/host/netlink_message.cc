@@ -3,6 +3,7 @@
 #include <linux/fib_rules.h>
 #include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -84,6 +85,7 @@ std::optional<RouteMessage> read_route(BytesView message) noexcept {
   route.destination = address(attribute(attributes, RTA_DST));
   route.table = number(attribute(attributes, RTA_TABLE));
   route.interface = number(attribute(attributes, RTA_OIF)).value_or(0);
+  route.metric = number(attribute(attributes, RTA_PRIORITY)).value_or(0);
   route.gateway = address(attribute(attributes, RTA_GATEWAY));
   route.source = address(attribute(attributes, RTA_PREFSRC));
   if (!expires(attribute(attributes, RTA_CACHEINFO)))
@@ -107,6 +109,7 @@ std::optional<LinkMessage> read_link(BytesView message) noexcept {
   nlmsghdr header;
   std::memcpy(&header, message.data(), sizeof header);
   return LinkMessage{static_cast<uint32_t>(fixed->ifi_index), header.nlmsg_type == RTM_DELLINK,
+                     (fixed->ifi_flags & IFF_UP) != 0,
                      number(attribute(attributes_after<ifinfomsg>(message), IFLA_MTU))};
 }
 

@@ -23,6 +23,7 @@ struct RouteMessage {
   std::optional<IpAddress> destination;
   std::optional<uint32_t> table;
   uint32_t interface = 0;  // 0: into none
+  uint32_t metric = 0;
   std::optional<IpAddress> gateway;
   std::optional<IpAddress> source;
   // 0: the route says none, or one that expires: that was learned from an ICMP message, which anybody may
@@ -42,6 +43,7 @@ struct RouteMessage {
 struct LinkMessage {
   uint32_t interface = 0;
   bool is_removed = false;
+  bool is_up = false;  // administratively
   std::optional<uint32_t> mtu;
   friend bool operator==(const LinkMessage&, const LinkMessage&) = default;
 };

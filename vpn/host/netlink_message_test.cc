@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <cstring>
 #include <vector>
@@ -49,6 +50,14 @@ TEST(NetlinkMessage, AnAttributeTooShortForItsValueIsAsGoodAsNone) {
   EXPECT_FALSE(read->table);
   EXPECT_FALSE(read->destination);
   EXPECT_EQ(read->interface, 7U);
+}
+
+TEST(NetlinkMessage, ALinkIsUpWhereItsFlagsSaySo) {
+  for (const unsigned flags : {0U, static_cast<unsigned>(IFF_RUNNING), static_cast<unsigned>(IFF_UP)}) {
+    ifinfomsg fixed{};
+    fixed.ifi_flags = flags;
+    EXPECT_EQ(read_link(message_of(RTM_NEWLINK, fixed))->is_up, flags == IFF_UP);
+  }
 }
 
 TEST(NetlinkMessage, AnMtuThatExpiresIsNotTakenForTheRoutes) {

@@ -280,6 +280,12 @@ Outcome drive_outbound(Pair& pair, Drop drop) {
       pair.run(120s, /*cut=*/true);
       return {std::nullopt, watch.hits(), watch.drops()};
     }
+    case Drop::kInterfaceDown: {
+      Watch watch(pair.a, drop);
+      pair.a.send(ip_packet(1, 2), now());
+      pair.a.node().go_down();
+      return {std::nullopt, watch.hits(), watch.drops()};
+    }
     case Drop::kPeerRemoved: {
       Watch watch(pair.a, drop);
       pair.a.send(ip_packet(1, 2), now());
@@ -330,6 +336,7 @@ Outcome drive(Drop drop) {
     case Drop::kTooLarge:
     case Drop::kStagedOverflow:
     case Drop::kHandshakeGaveUp:
+    case Drop::kInterfaceDown:
     case Drop::kPeerRemoved:
       return drive_outbound(pair, drop);
   }
@@ -338,7 +345,8 @@ Outcome drive(Drop drop) {
 
 // Those that happen to a packet staged earlier, so that no call returns them.
 bool befalls_staged_packets(Drop drop) {
-  return drop == Drop::kStagedOverflow || drop == Drop::kHandshakeGaveUp || drop == Drop::kPeerRemoved;
+  return drop == Drop::kStagedOverflow || drop == Drop::kHandshakeGaveUp || drop == Drop::kInterfaceDown ||
+         drop == Drop::kPeerRemoved;
 }
 
 class DropRegistry : public ::testing::TestWithParam<size_t> {};
