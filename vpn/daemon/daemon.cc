@@ -351,9 +351,7 @@ void Daemon::after_round() {
 std::vector<UdpAddress> Daemon::endpoints() const {
   std::vector<UdpAddress> all;
   for (const auto& [name, addresses] : resolved_) all.insert(all.end(), addresses.begin(), addresses.end());
-  for (const config::PeerReport& peer : device_->report().peers) {
-    if (peer.endpoint) all.push_back(*peer.endpoint);
-  }
+  for (const auto& [key, endpoint] : device_->endpoints()) all.push_back(endpoint);
   return all;
 }
 
