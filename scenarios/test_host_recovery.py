@@ -1,4 +1,7 @@
 """A tunnel while the network around the host changes: addresses, routes, dead endpoints (M2.4, W4)."""
+import base64
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -60,6 +63,19 @@ def test_a_change_of_the_network_is_followed_without_traffic(world: World, chang
     wait_for(lambda: where_the_server_sees_the_client(world) == address, "the server to be told")
     assert reaches(world)
     assert "the network changed peers_told=1" in daemon.log
+
+
+def test_many_peers_are_all_told_of_one_change(world: World) -> None:
+    """More than are gone to at once: each is told, and once."""
+    world.serve()
+    second_uplink(world)
+    others = "".join(f"[Peer]\nPublicKey = {base64.b64encode(os.urandom(32)).decode()}\nEndpoint = {SERVER}:{1000 + number}\n" for number in range(150))
+    daemon = Daemon(world, world.client_config(peer=others, allowed=f"{TUNNEL_SERVER}/32"))
+    assert reaches(world)
+    world.client.sh(CHANGES["default route"][0])
+    # The daemon may be looking at the network just then, for what the start has changed: so some may be told before the others.
+    wait_for(lambda: sum(map(int, re.findall(r"the network changed peers_told=(\d+)", daemon.log))) == 151, "all to be told")
+    wait_for(lambda: where_the_server_sees_the_client(world) == CHANGES["default route"][1], "the server to be told")
 
 
 def test_changes_that_are_not_on_the_way_to_a_peer_say_nothing(world: World) -> None:

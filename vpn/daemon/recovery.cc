@@ -194,12 +194,13 @@ void Recovery::follow_some_routes(Instant now) {
     one.update_only = true;
     one.contact = config::Contact::kRefresh;
   });
-  if (!change.peers.empty()) static_cast<void>(device_.apply(change));
   round_told_ += change.peers.size();
-  if (round_.poll_timeout()) return;
-  round_even_if_same_ = false;
-  const size_t told = std::exchange(round_told_, 0);
-  if (told != 0) log_.info("the network changed", {{"peers_told", std::to_string(told)}});
+  if (!round_.poll_timeout()) {
+    round_even_if_same_ = false;
+    const size_t told = std::exchange(round_told_, 0);
+    if (told != 0) log_.info("the network changed", {{"peers_told", std::to_string(told)}});
+  }
+  if (!change.peers.empty()) static_cast<void>(device_.apply(change));
 }
 
 void Recovery::follow_mtu() {
