@@ -16,10 +16,12 @@ std::atomic<size_t> allocation_count;
 // glibc's allocator under the names it keeps for replacements; ours count, for the libraries below us as
 // well.
 extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier)
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);
 void* __libc_realloc(void*, size_t);
 void* __libc_memalign(size_t, size_t);
+// NOLINTEND(bugprone-reserved-identifier)
 
 void* malloc(size_t size) {
   ++allocation_count;
