@@ -32,6 +32,7 @@ bool has_changed_code(const dl_phdr_info& program) noexcept {
   const std::span segments(program.dlpi_phdr, program.dlpi_phnum);
   const auto dynamic = std::ranges::find(segments, ElfW(Word){PT_DYNAMIC}, &ElfW(Phdr)::p_type);
   if (dynamic == segments.end()) return false;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
   const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(program.dlpi_addr + dynamic->p_vaddr);
   for (; entry->d_tag != DT_NULL; ++entry) {
     if (entry->d_tag == DT_TEXTREL) return true;
@@ -47,6 +48,7 @@ int give_back_code(dl_phdr_info* program, size_t, void*) noexcept {
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     const uintptr_t begin = program->dlpi_addr + segment.p_vaddr;
     const uintptr_t first = begin - begin % page;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
     madvise(reinterpret_cast<void*>(first), begin + segment.p_memsz - first, MADV_DONTNEED);
   }
   return 0;
