@@ -18,6 +18,8 @@ from daemon_support import (CONTROL_FOLDER, DEADLINE, LOG_FOLDER, VPN, Host, Key
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
 CAP_NET_ADMIN = 1 << 12
+IDLE_BYTES = 3 << 20  # of a daemon with two workers; 2.1 MB was measured
+PEER_BYTES = 4096  # of a configured peer; 1.4 KB was measured
 
 
 @pytest.fixture
@@ -244,6 +246,25 @@ def test_gives_privileges_away(pair: Pair) -> None:
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
         assert re.search(r"^Seccomp:\s+2$", (thread / "status").read_text(), re.MULTILINE), thread
     assert re.search(r"^Max core file size\s+0\s+0\s", pathlib.Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
+
+
+def own_memory(pid: int) -> int:
+    """The bytes that are this process's alone: its heap, its stacks, what it changed of its program's and libraries' data."""
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Anonymous:\s+(\d+) kB$", rollup, re.MULTILINE)[0]) * 1024
+
+
+def test_takes_little_memory(pair: Pair) -> None:
+    """W4: no buffer is there before it is used, nothing is kept of the start, and a peer costs what is known of it."""
+    daemon = pair.left.start_vpn(workers=2)
+    pid = process_of(daemon.socket_path)
+    wait_until(lambda: "serving" in daemon.log, "it serves")
+    assert own_memory(pid) < IDLE_BYTES
+    peers = [os.urandom(32).hex() for _ in range(2000)]
+    before = own_memory(pid)
+    daemon.request("set=1\n" + "".join(f"public_key={peer}\nallowed_ip=10.{number >> 8}.{number & 255}.1/32\n"
+                                       for number, peer in enumerate(peers)) + "\n")
+    assert (own_memory(pid) - before) / len(peers) < PEER_BYTES
 
 
 def test_own_user(pair: Pair) -> None:

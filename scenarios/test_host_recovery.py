@@ -1,4 +1,7 @@
 """A tunnel while the network around the host changes: addresses, routes, dead endpoints (M2.4, W4)."""
+import base64
+import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -123,6 +126,19 @@ def test_a_port_that_is_taken_when_the_link_comes_up_is_said(world: World) -> No
     assert "UDP port 5556 (IPv4): taken by another program" in daemon.log
     world.client.run("wg", "set", "cli0", "listen-port", "5557")
     wait_for(lambda: reaches(world), "the tunnel")
+
+
+def test_many_peers_are_all_told_of_one_change(world: World) -> None:
+    """More than are gone to at once: each is told, and once."""
+    world.serve()
+    second_uplink(world)
+    others = "".join(f"[Peer]\nPublicKey = {base64.b64encode(os.urandom(32)).decode()}\nEndpoint = {SERVER}:{1000 + number}\n" for number in range(150))
+    daemon = Daemon(world, world.client_config(peer=others, allowed=f"{TUNNEL_SERVER}/32"))
+    assert reaches(world)
+    world.client.sh(CHANGES["default route"][0])
+    # The daemon may be looking at the network just then, for what the start has changed: so some may be told before the others.
+    wait_for(lambda: sum(map(int, re.findall(r"the network changed peers_told=(\d+)", daemon.log))) == 151, "all to be told")
+    wait_for(lambda: where_the_server_sees_the_client(world) == CHANGES["default route"][1], "the server to be told")
 
 
 def test_changes_that_are_not_on_the_way_to_a_peer_say_nothing(world: World) -> None:

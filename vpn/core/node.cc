@@ -382,6 +382,10 @@ std::vector<PeerId> Node::peers() const {
   return ids;
 }
 
+size_t Node::peer_count() const noexcept {
+  return impl_->peers_.size();
+}
+
 void Node::set_preshared_key(PeerId id, const Secret<32>& key) {
   if (Peer* peer = impl_->find(id)) peer->identity.set_preshared_key(key);
 }
@@ -562,6 +566,11 @@ std::optional<PeerStatus> Node::status(PeerId id, Instant now) const {
   status.staged_packets = peer->staged.size();
   status.roamed_count = peer->roamed_count;
   return status;
+}
+
+std::optional<Endpoint> Node::endpoint_of(PeerId id) const noexcept {
+  const Peer* const peer = impl_->find(id);
+  return peer == nullptr ? std::nullopt : peer->endpoint;
 }
 
 const DropCounters& Node::drops() const noexcept {

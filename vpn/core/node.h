@@ -185,6 +185,7 @@ class Node {
   [[nodiscard]] std::optional<PeerId> find_peer(const PublicKey& key) const noexcept;
   // Every peer, in the order they were added.
   [[nodiscard]] std::vector<PeerId> peers() const;
+  [[nodiscard]] size_t peer_count() const noexcept;
 
   // The setters below ignore an unknown peer. A new preshared key (zeros: none) never drops the running
   // session.
@@ -275,6 +276,8 @@ class Node {
 
   // What the peer is doing, with ages as of `now`; empty for an unknown id.
   [[nodiscard]] std::optional<PeerStatus> status(PeerId peer, Instant now) const;
+  // Where its next message goes.
+  [[nodiscard]] std::optional<Endpoint> endpoint_of(PeerId peer) const noexcept;
   [[nodiscard]] const DropCounters& drops() const noexcept;
   void count_drop(Drop drop) noexcept;  // for drops a worker decides, such as kDataAuth
   [[nodiscard]] bool under_load(Instant now) const noexcept;

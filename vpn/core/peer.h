@@ -3,7 +3,7 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -68,7 +68,7 @@ struct Peer {
   bool silent = false;                  // it was said that the peer does not answer
   bool unanswered = false;              // the same of its initiations
 
-  std::deque<StagedPacket> staged;
+  std::list<StagedPacket> staged;  // an empty one allocates nothing, unlike a deque
   bool flush_queued = false;
   bool initiation_queued = false;
 

@@ -123,13 +123,31 @@ bool works_with(Aead& sealer, Aead& opener) noexcept {
 constexpr std::array<Backend, kBackendCount> kPreference = {Backend::kIpsecMb, Backend::kOpenssl,
                                                             Backend::kLibsodium};
 
-std::unique_ptr<Aead> select(Suite suite, std::optional<Backend> only) noexcept {
-  std::vector<std::unique_ptr<Aead>> candidates;
-  if (only) candidates.push_back(make_aead(*only, suite));
+// `first`, when given, and then all others but `without`, by preference.
+std::vector<std::unique_ptr<Aead>> make_candidates(Suite suite, std::optional<Backend> first,
+                                                   std::optional<Backend> without) noexcept {
+  std::vector<std::unique_ptr<Aead>> made;
+  if (first) made.push_back(make_aead(*first, suite));
   for (const Backend backend : kPreference) {
-    if (backend != only) candidates.push_back(make_aead(backend, suite));
+    if (backend != first && backend != without) made.push_back(make_aead(backend, suite));
   }
-  auto chosen = first_trusted(std::move(candidates));
+  return made;
+}
+
+// The first one, where it is sound and another agrees; else null.
+std::unique_ptr<Aead> first_if_confirmed(std::vector<std::unique_ptr<Aead>> candidates) noexcept {
+  std::erase(candidates, nullptr);
+  if (candidates.size() < 2 || !std::ranges::all_of(candidates, [](auto& one) { return is_sound(*one); }))
+    return nullptr;
+  const bool confirmed = std::any_of(candidates.begin() + 1, candidates.end(),
+                                     [&](const auto& other) { return agree(*candidates.front(), *other); });
+  return confirmed ? std::move(candidates.front()) : nullptr;
+}
+
+std::unique_ptr<Aead> select(Suite suite, std::optional<Backend> only) noexcept {
+  // Where the others do, OpenSSL is not touched: to have computed once is a megabyte to it.
+  auto chosen = first_if_confirmed(make_candidates(suite, only, Backend::kOpenssl));
+  if (chosen == nullptr) chosen = first_trusted(make_candidates(suite, only, std::nullopt));
   VPN_CHECK(chosen !=
             nullptr);  // no library computes this suite correctly on this machine: nothing can be encrypted
   return chosen;

@@ -16,6 +16,7 @@
 #include "vpn/daemon/readiness.h"
 #include "vpn/host/config_check.h"
 #include "vpn/host/firewall_rules.h"
+#include "vpn/io/process.h"
 
 namespace vpn::daemon {
 namespace {
@@ -70,6 +71,7 @@ Result<bool, Error> Daemon::start() {
   if (auto confined = confine(); !confined) return confined;
   if (auto ran = run_hooks_of_start(HookPhase::kPostUp); !ran || !*ran) return ran;
   serving_ = true;
+  io::give_back_memory_of_start();
   if (options_.config_path && !device_->report().private_key) {
     log_.warning("there is no private key yet, so that nothing passes",
                  {{"remedy", "add PrivateKey, or set it with 'wg set' in PostUp"}});
@@ -374,9 +376,7 @@ void Daemon::after_round() {
 std::vector<UdpAddress> Daemon::endpoints() const {
   std::vector<UdpAddress> all;
   for (const auto& [name, addresses] : resolved_) all.insert(all.end(), addresses.begin(), addresses.end());
-  for (const config::PeerReport& peer : device_->report().peers) {
-    if (peer.endpoint) all.push_back(*peer.endpoint);
-  }
+  for (const auto& [key, endpoint] : device_->endpoints()) all.push_back(endpoint);
   return all;
 }
 

@@ -173,7 +173,7 @@ void Device::finish_round() {
 Result<bool, Error> Device::check_peer_count(const config::DeviceChange& change) {
   constexpr size_t kMostPeers = core::NodeOptions{}.max_peers;
   const auto node = node_.control();
-  const size_t before = change.replace_peers ? 0 : node->peers().size();
+  const size_t before = change.replace_peers ? 0 : node->peer_count();
   if (before + change.peers.size() <= kMostPeers) return true;
   std::set<std::array<uint8_t, 32>> added, removed;
   for (const config::PeerChange& peer : change.peers) {
@@ -374,6 +374,15 @@ config::DeviceReport Device::report() const {
     report.peers.push_back(report_peer(*status));  // none goes but by the main thread, this one
   }
   return report;
+}
+
+std::vector<std::pair<PublicKey, UdpAddress>> Device::endpoints() const {
+  std::vector<std::pair<PublicKey, UdpAddress>> endpoints;
+  for (const auto& [peer, notes] : notes_) {  // one at a time, so that packets go on meanwhile
+    const auto endpoint = node_.data()->endpoint_of(peer);
+    if (endpoint) endpoints.emplace_back(notes.key, endpoint->remote);
+  }
+  return endpoints;
 }
 
 config::PeerReport Device::report_peer(const core::PeerStatus& status) const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "vpn/base/error.h"
@@ -74,6 +75,8 @@ class Device {
   void set_peer_name(const PublicKey& peer, std::string name);
   void set_mtu(uint16_t mtu) noexcept { node_.control()->set_mtu(mtu); }
   [[nodiscard]] config::DeviceReport report() const;
+  // Of the peers that have one: where the next message to each goes.
+  [[nodiscard]] std::vector<std::pair<PublicKey, UdpAddress>> endpoints() const;
 
   // Called after each round of the main loop: sends what the node has to send, tells its events, sets the
   // timer.

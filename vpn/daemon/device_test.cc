@@ -37,6 +37,14 @@ PublicKey public_key(uint8_t number) {
   return crypto::derive_public_key(private_key(number).view());
 }
 
+uint64_t counter_in(const Device& device, std::string_view name) {
+  for (const auto& [one, count] : device.report().counters) {
+    if (one == name) return count;
+  }
+  ADD_FAILURE() << "no counter " << name;
+  return 0;
+}
+
 // One device, its main loop on a thread, and the outer ends of its queues.
 class Host {
  public:
@@ -84,6 +92,12 @@ class Host {
     return result.get();
   }
 
+  // Runs `task(Device&)` on the main loop, in its next round; for a task that runs there.
+  template <typename Task>
+  void post(Task task) {
+    loop_.post([this, task] { task(*device_); });
+  }
+
   void add_peer(uint8_t other, std::optional<uint16_t> port) {
     config::DeviceChange change;
     config::PeerChange& peer = change.peers.emplace_back(public_key(other));
@@ -96,12 +110,7 @@ class Host {
     return control([](Device& device) { return device.listen_port(); });
   }
   uint64_t counter(std::string_view name) {
-    const auto report = control([](Device& device) { return device.report(); });
-    for (const auto& [one, count] : report.counters) {
-      if (one == name) return count;
-    }
-    ADD_FAILURE() << "no counter " << name;
-    return 0;
+    return control([name](Device& device) { return counter_in(device, name); });
   }
 
   [[nodiscard]] size_t queue_count() const { return outer_.size(); }
@@ -213,6 +222,37 @@ class Devices : public testing::TestWithParam<size_t> {
     }
   }
 };
+
+// A round of the loop, in which others get their turn, comes between parts of them. [issue 9, deliver 3]
+TEST(Device, MakesManyHandshakesAFewAtATime) {
+  constexpr size_t kPeers = 300;
+  crypto::initialize();
+  const auto nobody = UdpPair::open_group({}, 1);  // whom they are sent to
+  ASSERT_TRUE(nobody.has_value());
+  config::DeviceChange change;
+  for (size_t number = 0; number < kPeers; ++number) {
+    PublicKey key = public_key(9);
+    key.bytes[0] = static_cast<uint8_t>(number);
+    key.bytes[1] = static_cast<uint8_t>(number >> 8);
+    config::PeerChange& peer = change.peers.emplace_back(key);
+    peer.endpoint = UdpAddress{IpAddress::ipv4(127, 0, 0, 1), nobody->front().port(), 0};
+    peer.persistent_keepalive = 25;
+  }
+  Host host(1, 1);
+  std::promise<uint64_t> sent_in_a_round;
+  const auto applied = host.control([&](Device& device) {
+    host.post([&](Device& later) { sent_in_a_round.set_value(counter_in(later, "sent_datagrams")); });
+    return device.apply(change);
+  });
+  ASSERT_TRUE(applied.has_value());
+  const uint64_t sent = sent_in_a_round.get_future().get();
+  EXPECT_GT(sent, 0u);
+  EXPECT_LE(sent, kPeers / 4);
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (host.counter("sent_datagrams") < kPeers && std::chrono::steady_clock::now() < deadline) {
+  }
+  EXPECT_EQ(host.counter("sent_datagrams"), kPeers);
+}
 
 // All of it or nothing: those that fit are not added either.
 TEST(Device, RefusesMorePeersThanANodeTakes) {

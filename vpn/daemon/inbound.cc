@@ -140,10 +140,10 @@ void Inbound::write_packet(const offload::VnetHeader& header, std::span<const Mu
 size_t Inbound::write_as_segments(const offload::VnetHeader& header, std::span<const MutableBytes> slices) {
   size_t length = 0;
   for (const MutableBytes slice : slices) {
-    copy_bytes(slice, MutableBytes(joined_).subspan(length));
+    copy_bytes(slice, joined_.view().subspan(length));
     length += slice.size();
   }
-  const auto segmenter = offload::Segmenter::create(header, BytesView(joined_).first(length));
+  const auto segmenter = offload::Segmenter::create(header, joined_.view().first(length));
   if (!segmenter) {
     ++refused_count_;
     return 0;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "vpn/base/unfilled_bytes.h"
 #include "vpn/daemon/shared_node.h"
 #include "vpn/io/tun_device.h"
 #include "vpn/io/udp_socket.h"
@@ -50,7 +51,7 @@ class Inbound {
   std::vector<crypto::OpenJob> jobs_;
   std::vector<Opening> openings_;
   std::vector<MutableBytes> packets_;  // of them, what the node lets pass
-  std::vector<uint8_t> joined_;        // a refused super-packet, to be cut again
+  UnfilledBytes joined_;               // a refused super-packet, to be cut again
   uint64_t refused_count_ = 0;
 };
 

@@ -36,9 +36,9 @@ Outbound::Outbound(SharedNode& node, crypto::AeadSet& aeads, io::TunDevice& tun,
 Outbound::Outcome Outbound::run() {
   for (size_t count = 0; count < kReadsAtOnce; ++count) {
     offload::VnetHeader header;
-    const auto read = tun_.read(header, MutableBytes(read_buffer_).first(io::TunDevice::kLongestPacket));
+    const auto read = tun_.read(header, read_buffer_.view().first(io::TunDevice::kLongestPacket));
     if (read.error_number == 0) {
-      take(header, MutableBytes(read_buffer_).first(read.bytes));
+      take(header, read_buffer_.view().first(read.bytes));
     } else if (read.error_number == EPROTO) {
       ++malformed_count_;
     } else if (read.error_number != EINTR) {
@@ -160,13 +160,13 @@ void Outbound::seal_placed(const Passage& passage, const offload::Segmenter& seg
   };
   for (const size_t parity : {size_t{0}, size_t{1}}) {
     for (size_t index = parity; index < count; index += 2) {
-      const MutableBytes plain =
-          segmenter.place_segment(first + index, padding_of(index), read_buffer_, displaced_[index / 2]);
+      const MutableBytes plain = segmenter.place_segment(first + index, padding_of(index),
+                                                         read_buffer_.view(), displaced_[index / 2]);
       pending_.push_back({passage.reserved.first_counter + index, plain, sealed_[index]});
     }
     seal_pending();
     for (size_t index = parity; index < count; index += 2) {
-      segmenter.restore_segment(first + index, padding_of(index), read_buffer_, displaced_[index / 2]);
+      segmenter.restore_segment(first + index, padding_of(index), read_buffer_.view(), displaced_[index / 2]);
     }
   }
 }
@@ -177,9 +177,9 @@ void Outbound::stage(size_t count, SizeOf size_of, Write write) {
   seal_pending();  // a datagram sealed by the node must not overtake
   for (size_t index = 0; index < count; ++index) {
     const size_t bytes = size_of(index);
-    const MutableBytes packet = MutableBytes(staging_buffer_).first(bytes);
+    const MutableBytes packet = staging_buffer_.view().first(bytes);
     write(index, packet);
-    const MutableBytes out = MutableBytes(staging_buffer_).subspan(io::TunDevice::kLongestPacket);
+    const MutableBytes out = staging_buffer_.view().subspan(io::TunDevice::kLongestPacket);
     const auto node = node_.data();
     const auto sent = node->send_packet(packet, out, node.now());
     if (!sent || !*sent) continue;

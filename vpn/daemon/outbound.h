@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "vpn/base/unfilled_bytes.h"
 #include "vpn/daemon/send_queue.h"
 #include "vpn/daemon/shared_node.h"
 #include "vpn/io/tun_device.h"
@@ -51,8 +52,8 @@ class Outbound {
   crypto::AeadSet& aeads_;
   io::TunDevice& tun_;
   SendQueue& queue_;
-  std::vector<uint8_t> read_buffer_;
-  std::vector<uint8_t> staging_buffer_;
+  UnfilledBytes read_buffer_;
+  UnfilledBytes staging_buffer_;
   // Datagrams in the queue that are not sealed yet, all under the keys of one session.
   std::shared_ptr<const core::Session> pending_session_;
   std::vector<crypto::SealJob> pending_;

@@ -20,6 +20,8 @@ constexpr Duration kBurst = std::chrono::milliseconds(200);
 // Two programs that fight over a route are not to do so at full speed.
 constexpr Pace::Limits kRestoring{kBurst, std::chrono::seconds(1), std::chrono::seconds(60)};
 constexpr Pace::Limits kFollowing{Duration{}, std::chrono::seconds(1), std::chrono::seconds(1)};
+// Asking the kernel for the way to a peer, and speaking to it, take some 10 µs each.
+constexpr PeerRound::Limits kFollowingRoutes{64, std::chrono::milliseconds(5)};
 // Less is what the clocks themselves are apart.
 constexpr Duration kLeastSleep = std::chrono::milliseconds(500);
 
@@ -63,6 +65,7 @@ Recovery::Recovery(io::EventLoop& loop, Device& device, HostSide* host, host::Ne
       slept_(time_slept()),
       restoring_(kRestoring),
       following_(kFollowing),
+      round_(kFollowingRoutes),
       paths_(loop, log) {}
 
 Recovery::~Recovery() {
@@ -136,6 +139,7 @@ void Recovery::on_timer() {
     follow_routes(false);
     if (host_ != nullptr) actions_.follow_other_tunnels();
   }
+  follow_some_routes(now);
   try_silent_peers(now);
   watch_paths(now);
   set_timer();
@@ -160,13 +164,11 @@ void Recovery::on_clock_set() {
 
 void Recovery::note_routes() {
   std::map<PublicKey, Way> ways;
-  for (const config::PeerReport& peer : device_.report().peers) {
-    if (!peer.endpoint) continue;
-    const auto known = ways_.find(peer.public_key);
-    const bool is_known = known != ways_.end() && known->second.endpoint == *peer.endpoint;
-    ways[peer.public_key] =
-        is_known ? known->second
-                 : Way{*peer.endpoint, netlink_.route_to(peer.endpoint->address, device_.fwmark())};
+  for (const auto& [key, endpoint] : device_.endpoints()) {
+    const auto known = ways_.find(key);
+    const bool is_known = known != ways_.end() && known->second.endpoint == endpoint;
+    ways[key] =
+        is_known ? known->second : Way{endpoint, netlink_.route_to(endpoint.address, device_.fwmark())};
   }
   ways_ = std::move(ways);
 }
@@ -184,21 +186,34 @@ void Recovery::note_moves(const std::vector<Device::PeerMove>& moves) {
 
 void Recovery::follow_routes(bool even_if_same) {
   note_routes();
+  round_even_if_same_ = round_even_if_same_ || even_if_same;
+  const Instant now = io::read_clock().monotonic;
+  round_.begin(ways_.size(), now);
+  follow_some_routes(now);
+  set_timer();
+}
+
+void Recovery::follow_some_routes(Instant now) {
+  if (!round_.take_due(now)) return;
   config::DeviceChange change;
-  for (auto& [key, way] : ways_) {
+  round_.go_on(ways_, now, [&](const PublicKey& key, Way& way) {
     const auto route = netlink_.route_to(way.endpoint.address, device_.fwmark());
     const bool is_same = route == way.route;
     if (!is_same) paths_.restart(key);
     way.route = route;
     // With no way there at all there is nothing to send; when one comes, that is a change again.
-    if (!way.route || (is_same && !even_if_same)) continue;
+    if (!way.route || (is_same && !round_even_if_same_)) return;
     config::PeerChange& one = change.peers.emplace_back(key);
     one.update_only = true;
     one.contact = config::Contact::kRefresh;
+  });
+  round_told_ += change.peers.size();
+  if (!round_.poll_timeout()) {
+    round_even_if_same_ = false;
+    const size_t told = std::exchange(round_told_, 0);
+    if (told != 0) log_.info("the network changed", {{"peers_told", std::to_string(told)}});
   }
-  if (change.peers.empty()) return;
-  log_.info("the network changed", {{"peers_told", std::to_string(change.peers.size())}});
-  static_cast<void>(device_.apply(change));
+  if (!change.peers.empty()) static_cast<void>(device_.apply(change));
 }
 
 void Recovery::follow_mtu() {
@@ -278,7 +293,7 @@ void Recovery::ask_names_of(const PublicKey& key) {
 void Recovery::set_timer() {
   std::optional<Instant> due = failover_.poll_timeout();
   for (const auto& other : {look_at_network_, look_at_paths_, paths_.poll_timeout(),
-                            restoring_.poll_timeout(), following_.poll_timeout()}) {
+                            restoring_.poll_timeout(), following_.poll_timeout(), round_.poll_timeout()}) {
     if (other) due = std::min(due.value_or(*other), *other);
   }
   if (due == timer_due_) return;

@@ -22,6 +22,7 @@
 #include "vpn/daemon/log.h"
 #include "vpn/daemon/pace.h"
 #include "vpn/daemon/path_watch.h"
+#include "vpn/daemon/peer_round.h"
 #include "vpn/host/netlink.h"
 #include "vpn/io/event_loop.h"
 #include "vpn/io/unique_fd.h"
@@ -70,9 +71,10 @@ class Recovery {
 
   void on_timer();
   void on_clock_set();
-  // Looks at the way to every peer; those whose way is another now, or all with `even_if_same`, are spoken
-  // to.
+  // Looks at the way to every peer, so many at a time; those whose way is another now, or all with
+  // `even_if_same`, are spoken to.
   void follow_routes(bool even_if_same);
+  void follow_some_routes(Instant now);
   void note_routes();
   void follow_mtu();
   void watch_paths(Instant now);
@@ -106,6 +108,9 @@ class Recovery {
   std::optional<Instant> look_at_network_, look_at_paths_;
   std::optional<Instant> timer_due_;
   Pace restoring_, following_;
+  PeerRound round_;  // of following the routes
+  bool round_even_if_same_ = false;
+  size_t round_told_ = 0;  // peers so far
   Failover failover_;
   PathWatch paths_;
   std::map<PublicKey, uint16_t> narrow_paths_;  // as the routes have them

@@ -21,7 +21,7 @@ size_t hash_of(const UdpAddress& address) noexcept {
 
 }  // namespace
 
-SendQueue::SendQueue(UdpPair& sockets) : sockets_(sockets), arena_(kArenaBytes) {
+SendQueue::SendQueue(UdpPair& sockets) : sockets_(sockets) {
   stretches_.reserve(kMaxStretches);
   runs_.reserve(kMaxRuns);
   to_send_.reserve(kMaxRuns);
@@ -73,7 +73,7 @@ void SendQueue::extend(Run& run, BytesView datagram) noexcept {
 }
 
 void SendQueue::append(const core::Endpoint& to, uint8_t tos, size_t bytes) noexcept {
-  const BytesView datagram = BytesView(arena_).subspan(used_, bytes);
+  const BytesView datagram = BytesView(arena_.view()).subspan(used_, bytes);
   used_ += bytes;
   if (Run* const run = find(to); run != nullptr && takes(*run, tos, bytes)) return extend(*run, datagram);
   // Sending here instead could send what is queued but not sealed yet.
@@ -90,10 +90,10 @@ BytesView SendQueue::joined(const Run& run) noexcept {
   const size_t begin = joined_bytes_;
   for (uint16_t index = run.first; index != kNone; index = stretches_[index].next) {
     const BytesView stretch = stretches_[index].bytes;
-    copy_bytes(stretch, MutableBytes(joined_.get(), kArenaBytes).subspan(joined_bytes_));
+    copy_bytes(stretch, joined_.view().subspan(joined_bytes_));
     joined_bytes_ += stretch.size();
   }
-  return BytesView(joined_.get() + begin, run.bytes);
+  return BytesView(joined_.data() + begin, run.bytes);
 }
 
 void SendQueue::flush() noexcept {

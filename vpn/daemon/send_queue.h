@@ -5,9 +5,9 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "vpn/base/unfilled_bytes.h"
 #include "vpn/core/node.h"
 #include "vpn/daemon/udp_pair.h"
 
@@ -27,9 +27,7 @@ class SendQueue {
            kMaxStretches - stretches_.size() >= datagrams;
   }
   // The next `bytes` of the arena to write a datagram into, valid until flush(); has_room() has been asked.
-  [[nodiscard]] MutableBytes reserve(size_t bytes) noexcept {
-    return MutableBytes(arena_).subspan(used_, bytes);
-  }
+  [[nodiscard]] MutableBytes reserve(size_t bytes) noexcept { return arena_.view().subspan(used_, bytes); }
   // Queues the datagram written into the front of what reserve() gave. Its bytes may still change until
   // flush().
   void append(const core::Endpoint& to, uint8_t tos, size_t bytes) noexcept;
@@ -68,7 +66,7 @@ class SendQueue {
   [[nodiscard]] BytesView joined(const Run& run) noexcept;
 
   UdpPair& sockets_;
-  std::vector<uint8_t> arena_;
+  UnfilledBytes arena_{kArenaBytes};
   size_t used_ = 0;
   std::vector<Stretch> stretches_;
   std::vector<Run> runs_;
@@ -76,8 +74,7 @@ class SendQueue {
   // At the slot of an endpoint's hash, or one of the next few, the run to it that was begun last. A slot is
   // believed only where the run says the same, so nothing is cleared between batches.
   std::array<uint16_t, kFinderSlots> finder_{};
-  // Where the stretches of a run are put together: kArenaBytes, of which those never used are never there.
-  std::unique_ptr<uint8_t[]> joined_ = std::make_unique_for_overwrite<uint8_t[]>(kArenaBytes);
+  UnfilledBytes joined_{kArenaBytes};  // where the stretches of a run are put together
   size_t joined_bytes_ = 0;
 };
 

@@ -57,7 +57,8 @@ class Worker {
   void set_before_sending(std::function<void(SharedNode::Control&)> hook) {
     before_sending_ = std::move(hook);
   }
-  // Sends what the node wants sent, now. For the thread of the worker.
+  // Sends what the node wants sent, now; of much of it a part, and has the loop do another round for more.
+  // For the thread of the worker.
   void drain_transmits(SharedNode::Control& control);
 
   // True once TUN has said that its interface was removed. From any thread.

@@ -26,6 +26,11 @@ class SpawnAttributes {
   posix_spawnattr_t attributes_{};
 };
 
+// Gives back what the start has left in memory: free parts of the heap, and pages of code and constants. Of
+// the latter those still used come back one by one, without reading a disk where the system has room for
+// them.
+void give_back_memory_of_start() noexcept;
+
 // Lets go of the terminal that a process was started from.
 void close_standard_files() noexcept;
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "vpn/base/unfilled_bytes.h"
 #include "vpn/io/system.h"
 #include "vpn/io/udp_address_codec.h"
 
@@ -129,8 +130,7 @@ struct UdpSocket::ReceiveBuffers {
   std::array<OneMessage, kReceiveBatch> storage;
   std::array<mmsghdr, kReceiveBatch> messages;
   std::array<ReceivedRun, kReceiveBatch> runs;
-  // Not filled with zeros: a page that no datagram reaches, such as all of the unused family's, is not there.
-  std::unique_ptr<uint8_t[]> bytes = std::make_unique_for_overwrite<uint8_t[]>(kReceiveBatch * kMessageBytes);
+  UnfilledBytes bytes{kReceiveBatch * kMessageBytes};  // of the unused family nothing is there
 };
 
 struct UdpSocket::SendBuffers {
@@ -219,7 +219,7 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
   ReceiveBuffers& buffers = *receive_;
   for (size_t index = 0; index < kReceiveBatch; ++index) {
     OneMessage& storage = buffers.storage[index];
-    storage.part = {buffers.bytes.get() + index * kMessageBytes, kMessageBytes};
+    storage.part = {buffers.bytes.data() + index * kMessageBytes, kMessageBytes};
     msghdr& message = buffers.messages[index].msg_hdr;
     message = {};
     message.msg_name = &storage.address;
@@ -241,7 +241,7 @@ std::span<ReceivedRun> UdpSocket::receive_batch() noexcept {
     const size_t length = buffers.messages[index].msg_len;
     ReceivedRun& run = buffers.runs[index];
     run = {};
-    run.bytes = MutableBytes(buffers.bytes.get() + index * kMessageBytes, length);
+    run.bytes = MutableBytes(buffers.bytes.data() + index * kMessageBytes, length);
     run.segment_bytes = length;
     run.path.remote = from_sockaddr(buffers.storage[index].address);
     for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
