@@ -40,7 +40,7 @@ std::string size_text(uint64_t bytes) {
 std::string place_of(const Json& json, const Json& peer) {
   const Json endpoint = peer.value("endpoint", Json());
   if (!endpoint.is_string()) return "(endpoint not known yet)";
-  const auto text = endpoint.get<std::string>();
+  auto text = endpoint.get<std::string>();
   std::string address = text.substr(0, text.rfind(':'));
   if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
   for (const Json& host : json["hosts"]) {

@@ -23,7 +23,7 @@ constexpr size_t kReadsPerTurn = 64;
 // How many frames are asked for with one system call. Each that is not there costs a little; long ones are to
 // be in the processor's cache still when they are written.
 constexpr size_t kFewestReads = 4;
-constexpr size_t kBatchBytes = 256 * 1024;
+constexpr size_t kBatchBytes = size_t{256} * 1024;
 // Threads that close interfaces at the end.
 constexpr size_t kClosers = 16;
 // On a cable a frame occupies its own bytes, preamble, checksum and gap; rates are meant without these, as
