@@ -40,7 +40,7 @@ std::string size_text(uint64_t bytes) {
 std::string place_of(const Json& json, const Json& peer) {
   const Json endpoint = peer.value("endpoint", Json());
   if (!endpoint.is_string()) return "(endpoint not known yet)";
-  const auto text = endpoint.get<std::string>();
+  auto text = endpoint.get<std::string>();
   std::string address = text.substr(0, text.rfind(':'));
   if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
   for (const Json& host : json["hosts"]) {
@@ -106,9 +106,11 @@ std::string daemon_lines(const Json& json, const Json& daemon) {
 }
 
 std::string link_lines(const Json& json, const Json& before, const Json& link) {
-  std::string text = fmt::format("  link {} (engine {}, MTU {}){}\n", link["name"].get<std::string>(),
-                                 link["engine"].get<std::string>(), link["mtu"].get<unsigned>(),
-                                 link.value("up", true) ? "" : "  DOWN");
+  const std::string carried_by = link.value("carried_by", "");
+  std::string text =
+      fmt::format("  link {} (engine {}{}, MTU {}){}\n", link["name"].get<std::string>(),
+                  link["engine"].get<std::string>(), carried_by.empty() ? "" : " by " + carried_by,
+                  link["mtu"].get<unsigned>(), link.value("up", true) ? "" : "  DOWN");
   for (const Json& direction : link["directions"]) {
     text += fmt::format("    {} -> {}: {}\n", direction["from"].get<std::string>(),
                         direction["to"].get<std::string>(), direction["impairment"].get<std::string>());

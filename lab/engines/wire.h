@@ -19,6 +19,7 @@
 
 #include "lab/error.h"
 #include "lab/impair/impairment.h"
+#include "lab/kernel/batch_io.h"
 #include "lab/kernel/event_loop.h"
 #include "lab/kernel/unique_fd.h"
 #include "vpn/base/ip_address.h"
@@ -71,6 +72,8 @@ class Wire : public Timed {
   void set_up(size_t link, bool up);
   void tell_fates(Teller teller) { teller_ = std::move(teller); }
   [[nodiscard]] const LinkCounters& counters(size_t link, Direction direction) const;
+  // Whether many frames share a system call.
+  [[nodiscard]] bool is_batched() const { return io_.refusal().empty(); }
 
   [[nodiscard]] std::optional<SteadyTime> next_due() const override;
   void handle_due(SteadyTime now) override;
@@ -95,7 +98,14 @@ class Wire : public Timed {
     }
   };
 
+  struct Delivery {
+    Lane* lane;
+    Frame frame;
+  };
+
   void handle_readable(Lane& lane);
+  // Reads up to `asked` frames and carries them. Returns how many there were.
+  size_t carry_batch(Lane& lane, size_t asked);
   void carry(Lane& lane, Frame frame, SteadyTime now);
   // When the serialiser is done with a frame; nothing where its queue is full.
   static std::optional<SteadyTime> serialize(Lane& lane, size_t frame_bytes, SteadyTime now);
@@ -104,7 +114,9 @@ class Wire : public Timed {
   // What a router does: sends fragments on, or tells the sender; or nothing, where the weather has no ICMP.
   void refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fate& fate, SteadyTime now);
   [[nodiscard]] Frame copy_of(vpn::BytesView bytes);
-  void deliver(Lane& lane, Frame frame);
+  // Has the frame written by the next send_deliveries(), which ends every turn.
+  void deliver(Lane& lane, Frame frame) { deliveries_.push_back({&lane, std::move(frame)}); }
+  void send_deliveries();
   void launch(Lane& lane, SteadyTime due, Frame frame);
   [[nodiscard]] Frame take_frame();
   void give_back(Frame frame);
@@ -115,6 +127,10 @@ class Wire : public Timed {
   std::vector<std::unique_ptr<Lane>> lanes_;  // two a link: 2·link + direction
   std::vector<Flight> flights_;               // a heap by Later
   std::vector<Frame> spare_frames_;
+  BatchIo io_;
+  std::vector<Transfer> transfers_;   // of the batch at hand
+  std::vector<Frame> arrivals_;       // what it reads into
+  std::vector<Delivery> deliveries_;  // in the order of writing
   uint64_t next_sequence_ = 0;
   Teller teller_;
 };

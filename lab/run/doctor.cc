@@ -8,12 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <functional>
 #include <initializer_list>
 #include <utility>
 
 #include "lab/engines/netem.h"
+#include "lab/kernel/batch_io.h"
 #include "lab/kernel/namespaces.h"
 #include "lab/kernel/nat.h"
 #include "lab/kernel/netlink.h"
@@ -76,6 +78,14 @@ std::string user_namespace_remedy() {
   return "run as root; inside a container, let it make namespaces (--privileged, or its seccomp profile)";
 }
 
+// What lets the wire have io_uring.
+std::string io_uring_remedy() {
+  const std::string disabled = setting("/proc/sys/kernel/io_uring_disabled");
+  if (disabled == "2" || (disabled == "1" && ::geteuid() != 0)) return "sysctl kernel.io_uring_disabled=0";
+  return "inside a container, let its seccomp profile allow io_uring_setup and io_uring_enter; else a kernel "
+         "with CONFIG_IO_URING; until then each frame takes a read and a write";
+}
+
 template <typename Act>
 Result<void> with_netlink(Act act) {
   auto netlink = Netlink::open();
@@ -87,6 +97,19 @@ Result<void> probe_wire() {
   auto tap = create_tap("doctor");
   if (!tap) return fail(tap.error());
   return set_tap_offload(*tap, true);
+}
+
+// Whether frames that wait are read from a TAP with one system call.
+Result<void> probe_batches() {
+  auto tap = create_tap("doctor");
+  if (!tap) return fail(tap.error());
+  BatchIo io;
+  std::array<uint8_t, 64> room{};
+  std::array<Transfer, 2> none{};
+  none.fill({tap->get(), room.data(), room.size()});
+  io.read(none);
+  if (!io.refusal().empty()) return fail("", io.refusal());
+  return {};
 }
 
 Result<void> probe_veth() {
@@ -145,6 +168,8 @@ std::vector<Finding> examine() {
   add("TUN and TAP (engine wire, VPN daemons)", true, "user-space links work", try_in_namespaces(probe_wire),
       tun == EACCES ? "chmod 0666 /dev/net/tun (udev's default), or run as root"
                     : "load the module tun (modprobe tun), or give the container /dev/net/tun");
+  add("io_uring (engine wire)", false, "many frames with one system call", try_in_namespaces(probe_batches),
+      io_uring_remedy());
   add("veth (engines netem and veth)", false, "kernel links work", try_in_namespaces(probe_veth),
       "load the module veth, or use engine wire");
   add("bridge (switches)", false, "switches work", try_in_namespaces([] {

@@ -526,11 +526,14 @@ std::string Keeper::status() {
       one["counters"] = Json::parse(counters_of(carried, direction));
       directions.push_back(std::move(one));
     }
-    json["links"].push_back({{"name", carried.link->name},
-                             {"engine", to_string(carried.engine)},
-                             {"up", carried.up},
-                             {"mtu", carried.link->mtu_bytes},
-                             {"directions", directions}});
+    Json one = {{"name", carried.link->name},
+                {"engine", to_string(carried.engine)},
+                {"up", carried.up},
+                {"mtu", carried.link->mtu_bytes},
+                {"directions", directions}};
+    if (carried.engine == Engine::kWire)
+      one["carried_by"] = wire_.is_batched() ? "io_uring" : "read and write";
+    json["links"].push_back(std::move(one));
   }
   json["daemons"] = Json::array();
   for (const Daemon& daemon : daemons_) {

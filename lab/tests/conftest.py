@@ -44,11 +44,12 @@ class LabProgram:
     def __init__(self, state: Path, reports: Path) -> None:
         """`reports`: a folder for what sanitizers have to say, which no log of a daemon shows once its lab is gone."""
         self.state = state
+        self.runner: list[str] = []  # a program, and its arguments, that runs `lab`
         self.environment = {**os.environ, **reporting_to(reports), "LAB_STATE": str(state)}
 
     def call(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(PROGRAMS / "lab"), *arguments],
+            [*self.runner, str(PROGRAMS / "lab"), *arguments],
             env=self.environment, text=True, capture_output=True, timeout=timeout, check=False,
         )
 
