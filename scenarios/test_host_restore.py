@@ -532,6 +532,7 @@ def test_a_second_full_tunnel_is_refused(world: World, verb: str) -> None:
     world.client.run(VPN, "up", world.client_config(name="cli1"))
     if verb == "reload":
         world.client.run(VPN, "up", world.client_config(allowed="10.50.0.0/16"))
+        wait_for(lambda: "10.50.0.0/16 dev cli0" in world.client.run("ip", "route", "show", "table", "51820").stdout, "the full one to leave it its own")
     up = state_of(world.client)
     refused = world.client.run(VPN, verb, world.client_config(), check=False)
     assert_refused(refused, "cli0.conf: AllowedIPs: another full tunnel is up; remedy: take it down, or make one of the two a split tunnel")

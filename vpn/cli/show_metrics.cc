@@ -53,8 +53,9 @@ void add_counters(std::string& out, const InterfaceReports& reports, std::string
   for (const auto& [interface, report] : reports) {
     for (const auto& [counter, count] : report.counters) {
       if (counter.starts_with(kDropPrefix) != drops) continue;
-      fmt::format_to(std::back_inserter(out), "{}{{interface={},{}={}}} {}\n", name, label_value(interface), label,
-                     label_value(std::string_view(counter).substr(drops ? kDropPrefix.size() : 0)), count);
+      fmt::format_to(std::back_inserter(out), "{}{{interface={},{}={}}} {}\n", name, label_value(interface),
+                     label, label_value(std::string_view(counter).substr(drops ? kDropPrefix.size() : 0)),
+                     count);
     }
   }
 }
