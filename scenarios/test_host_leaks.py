@@ -77,7 +77,7 @@ while True:
     going = os.path.exists('/run/go')
     for name, send in flows.items() if going else ():
         try:
-            send(b'<%s %08d>' % (name.encode(), numbers[name]))
+            send(b'<flow %s %08d>' % (name.encode(), numbers[name]))
         except OSError:
             refused[name].append(numbers[name])
         numbers[name] += 1
@@ -98,7 +98,8 @@ def take(connection):
 while True:
     threading.Thread(target=take, args=(listener.accept()[0],), daemon=True).start()
 """
-SAID = re.compile(rb"<([a-z0-9-]+) (\d{8})>")
+# With a word of its own: TCP may cut a record anywhere, and its time stamps before the rest may be any bytes, "<y" say.
+SAID = re.compile(rb"<flow ([a-z0-9-]+) (\d{8})>")
 THROUGH = ("udp4", "udp6", "ping")  # what a full tunnel carries
 LINKS = ("client", "rogue", "server", "internet")
 

@@ -126,11 +126,12 @@ std::vector<UdpAddress> HostSide::remembered(const config::EndpointName& name) c
 
 void HostSide::remember(const config::ResolvedEndpoints& resolved) {
   if (!state_) return;
+  std::map<std::string, std::string> texts;
   for (const auto& [name, addresses] : resolved) {
-    std::string text;
+    std::string& text = texts[name.to_string()];
     for (const UdpAddress& address : addresses) text += (text.empty() ? "" : " ") + address.to_string();
-    state_->journal().note_address(name.to_string(), text);
   }
+  state_->journal().note_addresses(texts);
 }
 
 Result<bool, Error> HostSide::bring_up(const config::Config& config, unsigned interface, uint16_t port,

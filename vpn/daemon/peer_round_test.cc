@@ -10,8 +10,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr PeerRound::Limits kLimits{64, milliseconds(5)};
-const Instant kStart = Instant(seconds(1000));
+constexpr PeerRound::Limits kParts{64, milliseconds(5)};
+const Instant kOrigin = Instant(seconds(1000));
 
 using Visits = std::map<PublicKey, size_t>;
 
@@ -40,46 +40,46 @@ size_t do_part(PeerRound& round, Visits& all) {
 
 TEST(PeerRound, GoesToEachOnceAndToFewAtOnce) {
   for (const size_t count : {size_t{0}, size_t{1}, size_t{64}, size_t{65}, size_t{10'000}}) {
-    PeerRound round(kLimits);
+    PeerRound round(kParts);
     EXPECT_FALSE(round.poll_timeout());
     Visits all = peers(count);
-    round.begin(all.size(), kStart);
-    EXPECT_EQ(round.poll_timeout(), kStart) << "the first part waits for nothing";
-    while (round.poll_timeout()) EXPECT_LE(do_part(round, all), kLimits.at_once);
+    round.begin(all.size(), kOrigin);
+    EXPECT_EQ(round.poll_timeout(), kOrigin) << "the first part waits for nothing";
+    while (round.poll_timeout()) EXPECT_LE(do_part(round, all), kParts.at_once);
     for (const auto& [key, visits] : all) EXPECT_EQ(visits, 1u);
   }
 }
 
 TEST(PeerRound, PausesBetweenParts) {
-  PeerRound round(kLimits);
+  PeerRound round(kParts);
   Visits all = peers(100);
-  round.begin(all.size(), kStart);
+  round.begin(all.size(), kOrigin);
   EXPECT_EQ(do_part(round, all), 64u);
-  EXPECT_EQ(round.poll_timeout(), kStart + kLimits.pause);
-  EXPECT_FALSE(round.take_due(kStart + kLimits.pause - milliseconds(1)));
+  EXPECT_EQ(round.poll_timeout(), kOrigin + kParts.pause);
+  EXPECT_FALSE(round.take_due(kOrigin + kParts.pause - milliseconds(1)));
   EXPECT_EQ(do_part(round, all), 36u);
   EXPECT_FALSE(round.poll_timeout());
 }
 
 // The network changes again and again before the round is done.
 TEST(PeerRound, LeavesNobodyOutHoweverOftenItBeginsAnew) {
-  PeerRound round(kLimits);
+  PeerRound round(kParts);
   Visits all = peers(1000);
   for (int change = 0; change < 16; ++change) {
-    round.begin(all.size(), kStart + seconds(change));
+    round.begin(all.size(), kOrigin + seconds(change));
     EXPECT_EQ(do_part(round, all), 64u);
   }
   for (const auto& [key, visits] : all) EXPECT_GE(visits, 1u);
   for (auto& [key, visits] : all) visits = 0;
-  round.begin(all.size(), kStart + seconds(16));
+  round.begin(all.size(), kOrigin + seconds(16));
   while (round.poll_timeout()) do_part(round, all);
   for (const auto& [key, visits] : all) EXPECT_EQ(visits, 1u) << "all, from where it was";
 }
 
 TEST(PeerRound, EndsWhenPeersAreTakenAwayMeanwhile) {
-  PeerRound round(kLimits);
+  PeerRound round(kParts);
   Visits all = peers(200);
-  round.begin(all.size(), kStart);
+  round.begin(all.size(), kOrigin);
   EXPECT_EQ(do_part(round, all), 64u);
   all.clear();
   EXPECT_EQ(do_part(round, all), 0u);

@@ -248,10 +248,14 @@ void Journal::note_undone(uint64_t id) noexcept {
   static_cast<void>(append(undone_line(id)));
 }
 
-void Journal::note_address(const std::string& name, const std::string& address) noexcept {
-  if (std::exchange(contents_.addresses[name], address) == address) return;
+void Journal::note_addresses(const std::map<std::string, std::string>& addresses) noexcept {
+  std::string text;
+  for (const auto& [name, its] : addresses) {
+    if (std::exchange(contents_.addresses[name], its) != its) text += address_line(name, its);
+  }
+  if (text.empty()) return;
   compact_when_long();
-  static_cast<void>(append(address_line(name, address)));
+  static_cast<void>(append(text));
 }
 
 void Journal::remove() noexcept {

@@ -53,7 +53,9 @@ class Journal {
   // On disk when it returns; gives every entry its id. Nothing may be done before.
   [[nodiscard]] Result<bool, Error> announce(std::vector<JournalEntry>& entries);
   void note_undone(uint64_t id) noexcept;
-  void note_address(const std::string& name, const std::string& address) noexcept;
+  // As addresses() has them. What is new of them is on disk when it returns, all at once: a gateway has
+  // thousands of peers, and a disk takes milliseconds each time.
+  void note_addresses(const std::map<std::string, std::string>& addresses) noexcept;
   // Everything is undone: removes the file, or empties it where it cannot be removed.
   void remove() noexcept;
 

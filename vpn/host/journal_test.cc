@@ -51,7 +51,8 @@ TEST_F(JournalTest, HoldsNoMoreThanStandsHoweverOftenItChanged) {
       const uint64_t next = announce(*journal, kRoute);
       journal->note_undone(last);
       last = next;
-      journal->note_address("vpn.example.org:1", "192.0.2.1:" + std::to_string(round));
+      journal->note_addresses({{"vpn.example.org:1", "192.0.2.1:" + std::to_string(round)},
+                               {"other.example.org:1", "192.0.2.2:1"}});
     }
     EXPECT_LT(line_count(), 300U);
     EXPECT_FALSE(open().has_value()) << "the lock went over to the new file";
@@ -62,6 +63,7 @@ TEST_F(JournalTest, HoldsNoMoreThanStandsHoweverOftenItChanged) {
                                            {last, kRoute, ""}};
   EXPECT_EQ(again->found(), standing);
   EXPECT_EQ(again->addresses().at("vpn.example.org:1"), "192.0.2.1:299");
+  EXPECT_EQ(again->addresses().at("other.example.org:1"), "192.0.2.2:1");
   again->remove();
   EXPECT_FALSE(std::filesystem::exists(folder_)) << "the last one takes it along";
 }
