@@ -222,7 +222,8 @@ def test_forged_icmp_neither_shrinks_nor_stalls_the_tunnel(world: World, endpoin
     # TCP's acknowledgements, and what it sends again, are never the same twice; the packets of data hardly differ in number.
     full = [sum(len(packet) > longest - 32 for packet in packets) for packets in (before, during)]
     assert full[0] > 5000 and 0.9 * full[0] < full[1] < 1.1 * full[0], f"of {longest} bytes: {full[0]} packets before, {full[1]} during the attack"
-    assert max(len(packet) for packet in during) == longest
+    # A probe of the path, which fills it, may fall into either time, and is the longer one then.
+    assert longest - 32 < max(len(packet) for packet in during) <= 1500
     # A change of the network has the MTU computed anew, from the routes alone, though the forgeries go on.
     changes = daemon.log.count("the network changed")
     world.client.sh(f"ip route replace default via {ROGUE} dev eth0; ip -6 route replace default via 2001:db8:7::66 dev eth0")
