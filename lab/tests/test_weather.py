@@ -66,17 +66,23 @@ class Filter(ctypes.Structure):
 assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(Filter(4, ctypes.addressof(code)))) == 0
 os.execv(sys.argv[1], sys.argv[1:])
 """
-# Sends datagrams of 64 bytes without rest, from the first processor: 64 a system call (UDP_SEGMENT), which the kernel cuts
-# before the TAP, as that takes no UDP super-packets.
+# Sends datagrams of 64 bytes without rest, 64 a system call, from the first processor.
 FLOOD = """
-import os, socket, sys, time
+import ctypes, os, socket, sys, time
+class Piece(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_char_p), ("length", ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("name_length", ctypes.c_uint), ("pieces", ctypes.POINTER(Piece)),
+                ("count", ctypes.c_size_t), ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t),
+                ("flags", ctypes.c_int), ("sent", ctypes.c_uint)]
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(("192.0.2.2", 7000))
-s.setsockopt(socket.IPPROTO_UDP, 103, 64)
-data, end = bytes(64 * 64), time.monotonic() + float(sys.argv[1])
+piece = Piece(bytes(64), 64)
+messages = (Message * 64)(*[Message(None, 0, ctypes.pointer(piece), 1, None, 0, 0, 0)] * 64)
+send, end = ctypes.CDLL(None).sendmmsg, time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
-    s.send(data)
+    send(s.fileno(), messages, 64, 0)
 """
 # Has a socket that nobody reads.
 SINK = """
