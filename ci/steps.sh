@@ -124,8 +124,8 @@ begin_ahead() {
 }
 
 end_ahead() {
-  [ -z "$ahead_pid" ] || kill -- -"$ahead_pid" 2>/dev/null || true
-  [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$log_dir" 2>/dev/null || true
+  [ -z "$ahead_pid" ] || kill -- -"$ahead_pid" 2>/dev/null
+  [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$log_dir"
 }
 
 built_ahead() {

@@ -55,10 +55,7 @@ def test_a_change_of_the_network_is_followed_without_traffic(world: World, chang
     world.serve()
     second_uplink(world)
     # The kernel's own multicasts are not the peer's, so that nothing but the ping passes.
-    if configured_by == "file":
-        daemon = Daemon(world, world.client_config("KillSwitch = on", allowed=f"{TUNNEL_SERVER}/32"))
-    else:
-        daemon = bare_daemon(world)
+    daemon = start_client(world, configured_by, allowed=f"{TUNNEL_SERVER}/32")
     assert reaches(world)
     assert where_the_server_sees_the_client(world) == "192.168.7.2"
     # The answer to the ping is owed a keepalive; once it is there neither end has anything more to say.
@@ -70,11 +67,8 @@ def test_a_change_of_the_network_is_followed_without_traffic(world: World, chang
     assert "the network changed peers_told=1" in daemon.log
 
 
-def start_client(world: World, configured_by: str) -> Daemon:
-    """With a keepalive a second."""
-    if configured_by == "wg":
-        return bare_daemon(world, peer="PersistentKeepalive = 1")
-    return Daemon(world, world.client_config("KillSwitch = on", peer="PersistentKeepalive = 1"))
+def start_client(world: World, configured_by: str, **options: str) -> Daemon:
+    return bare_daemon(world, **options) if configured_by == "wg" else Daemon(world, world.client_config("KillSwitch = on", **options))
 
 
 def datagrams(frames: list[bytes], source: str, target: str) -> int:
@@ -90,7 +84,7 @@ BIND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bin
 def test_an_interface_that_is_down_is_silent(world: World, configured_by: str) -> None:
     """As with Linux's own: the port is free, and no keepalive goes, however long the peer goes on; up again, all is as before."""
     world.serve(peer="PersistentKeepalive = 1")
-    daemon = start_client(world, configured_by)
+    daemon = start_client(world, configured_by, peer="PersistentKeepalive = 1")
     wait_for(lambda: reaches(world), "the tunnel")
     port = world.client.run("wg", "show", "cli0", "listen-port").stdout.strip()
     world.client.sh("ip link set cli0 down")
@@ -118,8 +112,8 @@ def test_a_port_that_is_taken_when_the_link_comes_up_is_said(world: World) -> No
     assert reaches(world)
     world.client.sh("ip link set cli0 down")
     wait_for(lambda: "nothing is sent" in daemon.log, "it to be followed")
-    world.client.start("/usr/bin/python3", "-c", "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
-                       "one.bind(('', 5556)); print('ready', flush=True); time.sleep(1000)", ready="ready")
+    world.client.start("/usr/bin/python3", "-c", "import signal, socket; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+                       "one.bind(('', 5556)); print('ready', flush=True); signal.pause()", ready="ready")
     world.client.run("wg", "set", "cli0", "listen-port", "5556")
     world.client.sh("ip link set cli0 up")
     wait_for(lambda: "the interface is up, but nothing can be sent" in daemon.log, "it to be said")

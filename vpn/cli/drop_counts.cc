@@ -7,7 +7,6 @@
 namespace vpn::cli {
 namespace {
 
-constexpr std::string_view kDropPrefix = "drop_";
 constexpr std::string_view kTrafficCounters[] = {"sent_datagrams"};  // nothing lost
 
 struct Meaning {

@@ -10,6 +10,8 @@
 
 namespace vpn::cli {
 
+inline constexpr std::string_view kDropPrefix = "drop_";  // of a counter's name, before the reason
+
 struct DropCount {
   std::string name;          // "bad_mac1"
   std::string_view meaning;  // one clause; empty where this program does not know it

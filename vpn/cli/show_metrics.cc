@@ -4,6 +4,7 @@
 #include <functional>
 #include <iterator>
 
+#include "vpn/cli/drop_counts.h"
 #include "vpn/cli/show_text.h"
 #include "vpn/config/text.h"
 
@@ -11,8 +12,6 @@ namespace vpn::cli {
 namespace {
 
 using config::PeerReport;
-
-constexpr std::string_view kDropPrefix = "drop_";
 
 // A label's value as the format has it: backslash, quote and line feed escaped.
 std::string label_value(std::string_view text) {

@@ -111,10 +111,7 @@ Result<PeerId, NodeError> Node::Impl::add_peer(const PublicKey& key, crypto::Sui
 
 void Node::Impl::remove_peer(Peer& peer) noexcept {
   drop_staged(peer, Drop::kPeerRemoved);
-  forget_pending(peer);
-  drop_session(peer.sessions.previous);
-  drop_session(peer.sessions.current);
-  drop_session(peer.sessions.next);
+  forget_keys(peer);
   timer_queue_.remove(peer.queue_entry);
   for (const IpPrefix& prefix : peer.allowed_ips) prefixes_.remove(prefix, peer.id);
   peers_by_key_.erase(peer.identity.public_key());
@@ -127,10 +124,7 @@ void Node::Impl::go_down() noexcept {
   outgoing_.clear();
   for (auto& [id, peer] : peers_) {
     drop_staged(*peer, Drop::kInterfaceDown);
-    forget_pending(*peer);
-    drop_session(peer->sessions.previous);
-    drop_session(peer->sessions.current);
-    drop_session(peer->sessions.next);
+    forget_keys(*peer);
     peer->timers.cancel_all();
     peer->handshake_sent.reset();
     peer->unanswered_since.reset();
@@ -247,10 +241,7 @@ void Node::Impl::reconnect(Peer& peer, Now now) {
 
 void Node::Impl::erase_keys(Peer& peer, Now now) {
   const bool held_keys = peer.sessions.previous || peer.sessions.current || peer.sessions.next;
-  forget_pending(peer);
-  drop_session(peer.sessions.previous);
-  drop_session(peer.sessions.current);
-  drop_session(peer.sessions.next);
+  forget_keys(peer);
   if (held_keys) emit(EventKind::kSessionExpired, peer, now);
 }
 
@@ -274,6 +265,14 @@ void Node::Impl::drop_session(std::shared_ptr<Session>& slot) noexcept {
   if (!slot) return;
   indices_.erase(slot->local_index());
   slot.reset();
+}
+
+// Of every session, and of the handshake that would make another.
+void Node::Impl::forget_keys(Peer& peer) noexcept {
+  forget_pending(peer);
+  drop_session(peer.sessions.previous);
+  drop_session(peer.sessions.current);
+  drop_session(peer.sessions.next);
 }
 
 void Node::Impl::arm(Peer& peer, Timer timer, Instant at) {

@@ -68,6 +68,7 @@ class Node::Impl {
   void retransmit(Peer& peer, Now now);
   [[nodiscard]] noise::Timestamp timestamp_for(const Peer& peer, Now now) const noexcept;
   void forget_pending(Peer& peer) noexcept;
+  void forget_keys(Peer& peer) noexcept;
 
   // ── Data messages: node_data.cc ──
   Result<Delivery, Drop> receive_data(const wire::Data& message, const Endpoint& from, uint8_t ecn,

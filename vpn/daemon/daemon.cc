@@ -258,7 +258,6 @@ Result<bool, Error> Daemon::watch_network() {
     if (resolver_) resolver_->ask(std::move(names));
   };
   actions.follow_endpoints = [this] { host_->follow_endpoints(config_, endpoints()); };
-  actions.follow_other_tunnels = [this] { host_->follow_other_tunnels(config_); };
   actions.set_path_mtus = [this](auto mtus) { host_->follow_path_mtus(config_, std::move(mtus)); };
   auto recovery = Recovery::create(*loop_, *device_, host_.get(), *netlink_, log_, std::move(actions));
   if (!recovery) return fail(std::move(recovery.error()));

@@ -376,11 +376,11 @@ config::DeviceReport Device::report() const {
   return report;
 }
 
-std::vector<std::pair<PublicKey, UdpAddress>> Device::endpoints() const {
-  std::vector<std::pair<PublicKey, UdpAddress>> endpoints;
+std::vector<Device::PeerEndpoint> Device::endpoints() const {
+  std::vector<PeerEndpoint> endpoints;
   for (const auto& [peer, notes] : notes_) {  // one at a time, so that packets go on meanwhile
     const auto endpoint = node_.data()->endpoint_of(peer);
-    if (endpoint) endpoints.emplace_back(notes.key, endpoint->remote);
+    if (endpoint) endpoints.push_back({notes.key, endpoint->remote});
   }
   return endpoints;
 }

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "vpn/base/error.h"
@@ -75,8 +74,12 @@ class Device {
   void set_peer_name(const PublicKey& peer, std::string name);
   void set_mtu(uint16_t mtu) noexcept { node_.control()->set_mtu(mtu); }
   [[nodiscard]] config::DeviceReport report() const;
+  struct PeerEndpoint {
+    PublicKey peer;
+    UdpAddress endpoint;
+  };
   // Of the peers that have one: where the next message to each goes.
-  [[nodiscard]] std::vector<std::pair<PublicKey, UdpAddress>> endpoints() const;
+  [[nodiscard]] std::vector<PeerEndpoint> endpoints() const;
 
   // Called after each round of the main loop: sends what the node has to send, tells its events, sets the
   // timer.
@@ -88,11 +91,7 @@ class Device {
   };
   [[nodiscard]] std::vector<PeerNews> take_peer_news() { return std::exchange(peer_news_, {}); }
   // The peers that were heard from a new endpoint, or given one, since the last call, in order.
-  struct PeerMove {
-    PublicKey peer;
-    UdpAddress endpoint;
-  };
-  [[nodiscard]] std::vector<PeerMove> take_peer_moves() { return std::exchange(peer_moves_, {}); }
+  [[nodiscard]] std::vector<PeerEndpoint> take_peer_moves() { return std::exchange(peer_moves_, {}); }
 
  private:
   struct PeerNotes {
@@ -136,7 +135,7 @@ class Device {
   std::array<uint8_t, 12> timestamp_sent_{};
   std::unordered_map<PeerId, PeerNotes> notes_;
   std::vector<PeerNews> peer_news_;
-  std::vector<PeerMove> peer_moves_;
+  std::vector<PeerEndpoint> peer_moves_;
   RefusalTelling refusals_;
 };
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "vpn/daemon/test_time.h"
+
 namespace vpn::daemon {
 namespace {
 
@@ -12,7 +14,6 @@ const PublicKey kPeer{{1}};
 const UdpAddress kFirst = *UdpAddress::parse("192.0.2.1:1");
 const UdpAddress kSecond = *UdpAddress::parse("[2001:db8::1]:1");
 const UdpAddress kThird = *UdpAddress::parse("192.0.2.3:1");
-constexpr Instant kBegin{1000s};
 
 Failover failover_with(const std::vector<UdpAddress>& addresses) {
   config::Config config;
@@ -24,13 +25,13 @@ Failover failover_with(const std::vector<UdpAddress>& addresses) {
   return failover;
 }
 
-// The attempts of this many steps, as seconds since kBegin and address.
+// The attempts of this many steps, as seconds since kStart and address.
 std::vector<std::pair<int64_t, UdpAddress>> attempts_of(Failover& failover, size_t count) {
   std::vector<std::pair<int64_t, UdpAddress>> attempts;
   while (attempts.size() < count) {
     const Instant due = failover.poll_timeout().value();
     for (const auto& attempt : failover.take_due(due))
-      attempts.emplace_back(std::chrono::duration_cast<std::chrono::seconds>(due - kBegin).count(),
+      attempts.emplace_back(std::chrono::duration_cast<std::chrono::seconds>(due - kStart).count(),
                             attempt.endpoint);
   }
   return attempts;
@@ -38,7 +39,7 @@ std::vector<std::pair<int64_t, UdpAddress>> attempts_of(Failover& failover, size
 
 TEST(Failover, GoesThroughAllAddressesAndThenBacksOff) {
   Failover failover = failover_with({kFirst, kSecond, kThird});
-  failover.on_silent(kPeer, kFirst, kBegin);
+  failover.on_silent(kPeer, kFirst, kStart);
   EXPECT_THAT(attempts_of(failover, 7),
               testing::ElementsAre(std::pair(0, kSecond), std::pair(10, kThird), std::pair(20, kFirst),
                                    std::pair(40, kSecond), std::pair(60, kThird), std::pair(80, kFirst),
@@ -47,7 +48,7 @@ TEST(Failover, GoesThroughAllAddressesAndThenBacksOff) {
 
 TEST(Failover, NeverEndsAndNeverWaitsLongerThanTheLongestStep) {
   Failover failover = failover_with({kFirst});
-  failover.on_silent(kPeer, kFirst, kBegin);
+  failover.on_silent(kPeer, kFirst, kStart);
   const auto attempts = attempts_of(failover, 50);
   EXPECT_EQ(attempts.front(), std::pair(int64_t{90}, kFirst));  // the protocol's own attempts come first
   for (size_t index = 10; index < attempts.size(); ++index)
@@ -56,7 +57,7 @@ TEST(Failover, NeverEndsAndNeverWaitsLongerThanTheLongestStep) {
 
 TEST(Failover, ComesBackFromWhereThePeerHadRoamedTo) {
   Failover failover = failover_with({kFirst});
-  failover.on_silent(kPeer, kThird, kBegin);
+  failover.on_silent(kPeer, kThird, kStart);
   EXPECT_THAT(attempts_of(failover, 4), testing::ElementsAre(std::pair(0, kFirst), std::pair(10, kThird),
                                                              std::pair(30, kFirst), std::pair(50, kThird)))
       << "where it was heard last may come back too";
@@ -64,7 +65,7 @@ TEST(Failover, ComesBackFromWhereThePeerHadRoamedTo) {
 
 TEST(Failover, EndsWhereThePeerAnswers) {
   Failover failover = failover_with({kFirst, kSecond});
-  failover.on_silent(kPeer, kFirst, kBegin);
+  failover.on_silent(kPeer, kFirst, kStart);
   EXPECT_TRUE(failover.is_silent(kPeer));
   failover.on_heard(kPeer);
   EXPECT_FALSE(failover.is_silent(kPeer));
@@ -73,15 +74,15 @@ TEST(Failover, EndsWhereThePeerAnswers) {
 
 TEST(Failover, LeavesAPeerWithoutAddressesAlone) {
   Failover failover;
-  failover.on_silent(kPeer, kFirst, kBegin);
+  failover.on_silent(kPeer, kFirst, kStart);
   EXPECT_FALSE(failover.poll_timeout().has_value());
 }
 
 TEST(Failover, ForgetsAPeerThatIsRemovedMeanwhile) {
   Failover failover = failover_with({kFirst, kSecond});
-  failover.on_silent(kPeer, kFirst, kBegin);
+  failover.on_silent(kPeer, kFirst, kStart);
   failover.configure({}, {});
-  EXPECT_TRUE(failover.take_due(kBegin + 1h).empty());
+  EXPECT_TRUE(failover.take_due(kStart + 1h).empty());
 }
 
 }  // namespace

@@ -28,6 +28,11 @@ std::vector<UdpAddress> addresses_of(const config::ResolvedEndpoints& resolved) 
   return sorted(std::move(addresses));
 }
 
+bool is_among(const std::vector<host::OtherTunnel>& tunnels, const IpPrefix& network) {
+  return std::any_of(tunnels.begin(), tunnels.end(),
+                     [&](const host::OtherTunnel& one) { return one.network == network; });
+}
+
 // Routes need the interface up. What shuts the host comes before that, and the addresses, so that no packet
 // leaves without its source.
 bool is_before_up(const host::HostChange& change) {
@@ -162,10 +167,8 @@ std::vector<host::OtherTunnel> HostSide::other_tunnels() {
     char name[IF_NAMESIZE];
     const bool is_ours = route.destination.length != 0 && if_indextoname(route.interface, name) != nullptr &&
                          std::find(ours.begin(), ours.end(), name) != ours.end();
-    const bool is_known = std::any_of(others.begin(), others.end(), [&](const host::OtherTunnel& other) {
-      return other.network == route.destination;
-    });
-    if (is_ours && !is_known) others.push_back({route.destination, route.interface, name});
+    if (is_ours && !is_among(others, route.destination))
+      others.push_back({route.destination, route.interface, name});
   }
   return others;
 }
@@ -179,11 +182,9 @@ void HostSide::tell_of_other_tunnels(const config::Config& config) {
     });
   };
   for (const auto& route : netlink_->routes_into_other_tunnels(interface_index_)) {
-    const auto& left = facts_.other_tunnels;
-    const bool is_left = std::any_of(left.begin(), left.end(), [&](const host::OtherTunnel& other) {
-      return other.network == route.destination;
-    });
-    if (is_left || is_in(config.interface.allow_lan, route.destination)) continue;
+    if (is_among(facts_.other_tunnels, route.destination) ||
+        is_in(config.interface.allow_lan, route.destination))
+      continue;
     char name[IF_NAMESIZE] = "";
     log_.warning("what another tunnel has a route to goes into this one, which takes everything",
                  {{"network", route.destination.to_string()},

@@ -6,13 +6,12 @@
 #include <vector>
 
 #include "vpn/core/constants.h"
+#include "vpn/daemon/test_time.h"
 
 namespace vpn::daemon {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Instant kStart{1000s};
 
 // The questions of so long a time, as times since the start, to a peer that answers until it dies.
 std::vector<Duration> questions_in(Liveness& liveness, Duration duration, Duration death) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "vpn/daemon/test_time.h"
+
 namespace vpn::daemon {
 namespace {
 
@@ -9,35 +11,34 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr Pace::Limits kLimits{milliseconds(200), seconds(1), seconds(8)};
-const Instant kEpoch = Instant(seconds(1000));
 
 TEST(Pace, ServesABurstAtOnce) {
   Pace pace(kLimits);
   EXPECT_FALSE(pace.poll_timeout());
-  pace.call(kEpoch);
-  pace.call(kEpoch + milliseconds(150));
-  EXPECT_EQ(pace.poll_timeout(), kEpoch + milliseconds(200));
-  EXPECT_FALSE(pace.take_due(kEpoch + milliseconds(199)));
-  EXPECT_TRUE(pace.take_due(kEpoch + milliseconds(200)));
-  EXPECT_FALSE(pace.take_due(kEpoch + milliseconds(200)));
+  pace.call(kStart);
+  pace.call(kStart + milliseconds(150));
+  EXPECT_EQ(pace.poll_timeout(), kStart + milliseconds(200));
+  EXPECT_FALSE(pace.take_due(kStart + milliseconds(199)));
+  EXPECT_TRUE(pace.take_due(kStart + milliseconds(200)));
+  EXPECT_FALSE(pace.take_due(kStart + milliseconds(200)));
 }
 
 TEST(Pace, PausesOnlyAfterWhatHadSomethingToDo) {
   Pace pace(kLimits);
-  pace.call(kEpoch);
-  ASSERT_TRUE(pace.take_due(kEpoch + seconds(1)));
-  pace.call(kEpoch + seconds(1));
-  EXPECT_EQ(pace.poll_timeout(), kEpoch + seconds(1) + milliseconds(200));
-  ASSERT_TRUE(pace.take_due(kEpoch + seconds(2)));
-  pace.note_done(kEpoch + seconds(2));
-  pace.call(kEpoch + seconds(2));
-  EXPECT_EQ(pace.poll_timeout(), kEpoch + seconds(3));
+  pace.call(kStart);
+  ASSERT_TRUE(pace.take_due(kStart + seconds(1)));
+  pace.call(kStart + seconds(1));
+  EXPECT_EQ(pace.poll_timeout(), kStart + seconds(1) + milliseconds(200));
+  ASSERT_TRUE(pace.take_due(kStart + seconds(2)));
+  pace.note_done(kStart + seconds(2));
+  pace.call(kStart + seconds(2));
+  EXPECT_EQ(pace.poll_timeout(), kStart + seconds(3));
 }
 
 // Two programs that fight over one thing.
 TEST(Pace, PausesLongerWhileTheCallsDoNotCease) {
   Pace pace(kLimits);
-  Instant now = kEpoch;
+  Instant now = kStart;
   std::vector<int64_t> waits;
   for (int round = 0; round < 6; ++round) {
     pace.call(now);

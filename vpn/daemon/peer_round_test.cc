@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "vpn/daemon/test_time.h"
+
 namespace vpn::daemon {
 namespace {
 
@@ -11,7 +13,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr PeerRound::Limits kParts{64, milliseconds(5)};
-const Instant kOrigin = Instant(seconds(1000));
 
 using Visits = std::map<PublicKey, size_t>;
 
@@ -43,8 +44,8 @@ TEST(PeerRound, GoesToEachOnceAndToFewAtOnce) {
     PeerRound round(kParts);
     EXPECT_FALSE(round.poll_timeout());
     Visits all = peers(count);
-    round.begin(all.size(), kOrigin);
-    EXPECT_EQ(round.poll_timeout(), kOrigin) << "the first part waits for nothing";
+    round.begin(all.size(), kStart);
+    EXPECT_EQ(round.poll_timeout(), kStart) << "the first part waits for nothing";
     while (round.poll_timeout()) EXPECT_LE(do_part(round, all), kParts.at_once);
     for (const auto& [key, visits] : all) EXPECT_EQ(visits, 1u);
   }
@@ -53,10 +54,10 @@ TEST(PeerRound, GoesToEachOnceAndToFewAtOnce) {
 TEST(PeerRound, PausesBetweenParts) {
   PeerRound round(kParts);
   Visits all = peers(100);
-  round.begin(all.size(), kOrigin);
+  round.begin(all.size(), kStart);
   EXPECT_EQ(do_part(round, all), 64u);
-  EXPECT_EQ(round.poll_timeout(), kOrigin + kParts.pause);
-  EXPECT_FALSE(round.take_due(kOrigin + kParts.pause - milliseconds(1)));
+  EXPECT_EQ(round.poll_timeout(), kStart + kParts.pause);
+  EXPECT_FALSE(round.take_due(kStart + kParts.pause - milliseconds(1)));
   EXPECT_EQ(do_part(round, all), 36u);
   EXPECT_FALSE(round.poll_timeout());
 }
@@ -66,12 +67,12 @@ TEST(PeerRound, LeavesNobodyOutHoweverOftenItBeginsAnew) {
   PeerRound round(kParts);
   Visits all = peers(1000);
   for (int change = 0; change < 16; ++change) {
-    round.begin(all.size(), kOrigin + seconds(change));
+    round.begin(all.size(), kStart + seconds(change));
     EXPECT_EQ(do_part(round, all), 64u);
   }
   for (const auto& [key, visits] : all) EXPECT_GE(visits, 1u);
   for (auto& [key, visits] : all) visits = 0;
-  round.begin(all.size(), kOrigin + seconds(16));
+  round.begin(all.size(), kStart + seconds(16));
   while (round.poll_timeout()) do_part(round, all);
   for (const auto& [key, visits] : all) EXPECT_EQ(visits, 1u) << "all, from where it was";
 }
@@ -79,7 +80,7 @@ TEST(PeerRound, LeavesNobodyOutHoweverOftenItBeginsAnew) {
 TEST(PeerRound, EndsWhenPeersAreTakenAwayMeanwhile) {
   PeerRound round(kParts);
   Visits all = peers(200);
-  round.begin(all.size(), kOrigin);
+  round.begin(all.size(), kStart);
   EXPECT_EQ(do_part(round, all), 64u);
   all.clear();
   EXPECT_EQ(do_part(round, all), 0u);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <set>
 #include <utility>
 
 #include "vpn/daemon/resolver.h"
@@ -113,8 +114,6 @@ void Recovery::follow_endpoints() {
 void Recovery::after_round() {
   follow_endpoints();
   const auto news = device_.take_peer_news();
-  // Once for all of them: it asks every peer where it is.
-  if (std::ranges::any_of(news, [](const Device::PeerNews& one) { return one.silent; })) note_routes();
   for (const auto& [peer, silent] : news) {
     if (!silent) {
       failover_.on_heard(peer);
@@ -137,7 +136,7 @@ void Recovery::on_timer() {
     look_at_network_.reset();
     follow_mtu();
     follow_routes(false);
-    if (host_ != nullptr) actions_.follow_other_tunnels();
+    if (host_ != nullptr) host_->follow_other_tunnels(config_);
   }
   follow_some_routes(now);
   try_silent_peers(now);
@@ -163,17 +162,14 @@ void Recovery::on_clock_set() {
 }
 
 void Recovery::note_routes() {
-  std::map<PublicKey, Way> ways;
-  for (const auto& [key, endpoint] : device_.endpoints()) {
-    const auto known = ways_.find(key);
-    const bool is_known = known != ways_.end() && known->second.endpoint == endpoint;
-    ways[key] =
-        is_known ? known->second : Way{endpoint, netlink_.route_to(endpoint.address, device_.fwmark())};
-  }
-  ways_ = std::move(ways);
+  const auto endpoints = device_.endpoints();
+  std::set<PublicKey> peers;
+  for (const auto& [peer, endpoint] : endpoints) peers.insert(peer);
+  std::erase_if(ways_, [&](const auto& way) { return !peers.contains(way.first); });
+  note_moves(endpoints);
 }
 
-void Recovery::note_moves(const std::vector<Device::PeerMove>& moves) {
+void Recovery::note_moves(const std::vector<Device::PeerEndpoint>& moves) {
   for (const auto& [peer, endpoint] : moves) {
     const auto [known, is_new] = ways_.try_emplace(peer);
     Way& way = known->second;

@@ -36,8 +36,6 @@ class Recovery {
     std::function<void(std::vector<config::EndpointName>)> ask_names;
     // The kill switch is to let out to where the peers are now.
     std::function<void()> follow_endpoints;
-    // The network has changed, perhaps by another tunnel.
-    std::function<void()> follow_other_tunnels;
     // The routes of these peers are to have this MTU, those of all others the tunnel's.
     std::function<void(std::map<PublicKey, uint16_t>)> set_path_mtus;
   };
@@ -61,7 +59,7 @@ class Recovery {
   // call from another port with each packet.
   void on_endpoints_changed();
   // The same, for the ways that are followed.
-  void note_moves(const std::vector<Device::PeerMove>& moves);
+  void note_moves(const std::vector<Device::PeerEndpoint>& moves);
   // After each round of the event loop.
   void after_round();
 
