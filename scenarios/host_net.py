@@ -240,11 +240,13 @@ class World:
 
     def _wire(self) -> None:
         for host in (self.router, self.rogue):  # whoever reads others' traffic passes it on
-            host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.send_redirects=0")
+            host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         self.router.sh("ip link add lan type bridge; ip link add wan type bridge; ip link set lan up; ip link set wan up")
         for host, port, bridge in ((self.client, "client", "lan"), (self.rogue, "rogue", "lan"), (self.server, "server", "wan"),
                                    (self.internet, "internet", "wan")):
-            host.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0")
+            # Nor does one who is taken for a gateway give that away: a redirect would undo the route at once.
+            host.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv4.conf.all.send_redirects=0 "
+                    "net.ipv4.conf.default.send_redirects=0 net.ipv6.conf.default.accept_redirects=0")
             subprocess.run(["ip", "link", "add", "eth0", "netns", str(host.pid), "type", "veth", "peer", "name", port, "netns",
                             str(self.router.pid)], check=True)
             self.router.sh(f"ip link set {port} master {bridge}; ip link set {port} up")
@@ -328,6 +330,8 @@ Endpoint = {endpoint}
         return capture.frames(f"end of {link}".encode())
 
     def close(self) -> None:
+        for log in sorted(self.folder.glob("*.log")):
+            print(f"{log.name}:\n{log.read_text()}")  # which pytest shows of a test that failed
         for capture in self._captures:
             capture.close()
         for host in self.hosts:

@@ -135,6 +135,19 @@ def test_many_peers_are_all_told_of_one_change(world: World) -> None:
     wait_for(lambda: where_the_server_sees_the_client(world) == CHANGES["default route"][1], "the server to be told")
 
 
+def test_routes_by_the_thousand_do_not_silence_the_tunnel(world: World) -> None:
+    """The kernel tells of more changes than its socket holds, so that of some nothing is heard: it is looked how things are, and not how they were."""
+    world.serve()
+    others = "".join(f"[Peer]\nPublicKey = {base64.b64encode(os.urandom(32)).decode()}\nAllowedIPs = 10.{100 + number // 250}.{number % 250}.0/24\n"
+                     for number in range(2000))
+    daemon = Daemon(world, world.client_config(peer=others, allowed=f"{TUNNEL_SERVER}/32"))
+    wait_for(lambda: reaches(world), "the tunnel")
+    assert "the interface is down" not in daemon.log
+    world.client.sh("ip link set cli0 down; ip link set cli0 up")
+    wait_for(lambda: world.client.sh("ip route show dev cli0").count("/24") == 2001, "the routes to be there again")
+    wait_for(lambda: reaches(world), "the tunnel again")
+
+
 def test_changes_that_are_not_on_the_way_to_a_peer_say_nothing(world: World) -> None:
     world.serve()
     daemon = Daemon(world, world.client_config(allowed=f"{TUNNEL_SERVER}/32"))

@@ -228,7 +228,9 @@ Result<bool, Error> Daemon::watch_network() {
   handlers.on_mtu = [this](uint16_t mtu) { device_->set_mtu(mtu); };
   handlers.on_state = [this](bool is_up) { follow_link(is_up); };
   handlers.on_overrun = [this] {
-    if (const auto is_up = netlink_->is_up(device_->interface_index())) follow_link(*is_up);
+    const unsigned interface = device_->interface_index();
+    if (const auto mtu = netlink_->mtu_of(interface)) device_->set_mtu(static_cast<uint16_t>(*mtu));
+    if (const auto is_up = netlink_->is_up(interface)) follow_link(*is_up);
   };
   handlers.on_removed = [this] {
     // The kernel says the same of one that is moved; its packets go on, and so do our sockets where we are.

@@ -56,9 +56,10 @@ uint32_t HostSide::mark_for(const config::Config& config) const {
 
 uint16_t HostSide::mtu_for(const config::Config& config, const config::ResolvedEndpoints& resolved) {
   if (config.interface.mtu) return *config.interface.mtu;
+  const uint32_t mark = mark_for(config);
   std::optional<uint16_t> least;
   for (const UdpAddress& endpoint : addresses_of(resolved)) {
-    const auto route = netlink_->route_to(endpoint.address, mark_for(config));
+    const auto route = netlink_->route_to(endpoint.address, mark);
     if (!route || route->mtu == 0) continue;
     const uint16_t inner = host::tunnel_mtu_over(route->mtu, endpoint.address.family());
     least = std::min(least.value_or(inner), inner);

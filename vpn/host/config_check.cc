@@ -2,6 +2,9 @@
 
 #include <net/if.h>
 
+#include <optional>
+#include <set>
+
 #include "vpn/host/host_change.h"
 
 namespace vpn::host {
@@ -11,6 +14,32 @@ using config::Config;
 using config::InterfaceConfig;
 using config::RouteTable;
 
+// The allowed-IPs of all peers, to look thousands of addresses up in.
+class AllowedIps {
+ public:
+  explicit AllowedIps(const Config& config) {
+    for (const config::PeerConfig& peer : config.peers) {
+      for (const IpPrefix& prefix : peer.allowed_ips) {
+        prefixes_.insert(prefix);
+        lengths_.insert(prefix.length);
+      }
+    }
+  }
+  // The shortest of them that the address is inside.
+  [[nodiscard]] std::optional<IpPrefix> find(const IpAddress& address) const {
+    for (const uint8_t length : lengths_) {
+      if (length > address.bit_count()) break;
+      const IpPrefix prefix{address.masked(length), length};
+      if (prefixes_.contains(prefix)) return prefix;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::set<IpPrefix> prefixes_;
+  std::set<uint8_t> lengths_;
+};
+
 // A full tunnel leaves marked packets alone; any other route into the tunnel takes what it matches.
 Result<bool, Error> check_endpoints(const Config& config, const config::ResolvedEndpoints& resolved,
                                     const std::string& file) {
@@ -19,18 +48,16 @@ Result<bool, Error> check_endpoints(const Config& config, const config::Resolved
       interface.table.kind == RouteTable::Kind::kAuto ||
       (interface.table.kind == RouteTable::Kind::kNumber && interface.table.number == kMainTable);
   if (!routes_in_main || is_full_tunnel(config) || interface.fwmark != 0) return true;
+  const AllowedIps allowed(config);
   for (const config::PeerConfig& peer : config.peers) {
     for (const UdpAddress& endpoint : config::candidates_of(peer, resolved)) {
-      for (const config::PeerConfig& other : config.peers) {
-        for (const IpPrefix& prefix : other.allowed_ips) {
-          if (!prefix.contains(endpoint.address)) continue;
-          return fail(
-              Error{file, peer.endpoint_line.number, "Endpoint",
-                    endpoint.address.to_string() + " is inside AllowedIPs " + prefix.to_string() +
-                        ", so that the tunnel would run through itself",
-                    "take it out of AllowedIPs, or give FwMark and a rule that keeps marked packets out"});
-        }
-      }
+      const auto prefix = allowed.find(endpoint.address);
+      if (!prefix) continue;
+      return fail(
+          Error{file, peer.endpoint_line.number, "Endpoint",
+                endpoint.address.to_string() + " is inside AllowedIPs " + prefix->to_string() +
+                    ", so that the tunnel would run through itself",
+                "take it out of AllowedIPs, or give FwMark and a rule that keeps marked packets out"});
     }
   }
   return true;

@@ -38,9 +38,11 @@ bool is_default(const IpPrefix& prefix) {
 }
 
 bool has_default(const Config& config, IpFamily family) {
-  const std::vector<IpPrefix> all = destinations(config);
-  return std::any_of(all.begin(), all.end(), [family](const IpPrefix& prefix) {
+  const auto is_of_family = [family](const IpPrefix& prefix) {
     return is_default(prefix) && prefix.address.family() == family;
+  };
+  return std::any_of(config.peers.begin(), config.peers.end(), [&](const config::PeerConfig& peer) {
+    return std::any_of(peer.allowed_ips.begin(), peer.allowed_ips.end(), is_of_family);
   });
 }
 

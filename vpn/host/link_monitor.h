@@ -19,7 +19,7 @@ class LinkMonitor {
     std::function<void(bool is_up)> on_state;  // the same, of whether it is administratively up
     std::function<void()> on_removed;
     std::function<void()> on_network;  // a link, an address, a route or a rule of the rest of the host
-    // More has changed than could be heard of one by one; on_loss and on_network follow.
+    // More has changed than could be heard of one by one, after what could; on_loss and on_network follow.
     std::function<void()> on_overrun;
     // An address, a route or a rule was removed that may be the interface's, or it has gone up or down, which
     // takes some along without a word.

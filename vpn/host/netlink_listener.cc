@@ -37,11 +37,15 @@ void NetlinkListener::hear(const std::function<void(nl_msg*)>& on_message,
   };
   nl_socket_modify_cb(socket_, NL_CB_VALID, NL_CB_CUSTOM, pass_on,
                       const_cast<std::function<void(nl_msg*)>*>(&on_message));
+  // The kernel tells of an overrun before it hands out what had come until then, which is older than what was
+  // lost.
+  bool has_overrun = false;
   int result = 0;
   do {
     result = nl_recvmsgs_default(socket_);
-    if (result == -NLE_NOMEM) on_overrun();
+    has_overrun = has_overrun || result == -NLE_NOMEM;
   } while (result >= 0 || result == -NLE_NOMEM);
+  if (has_overrun) on_overrun();
 }
 
 }  // namespace vpn::host

@@ -25,8 +25,8 @@ class NetlinkListener {
 
   // Readable when there is something to hear; then call hear().
   [[nodiscard]] int fd() const noexcept;
-  // Calls `on_message` for each message there is, and `on_overrun` when more has happened than the socket
-  // could hold.
+  // Calls `on_message` for each message there is, and then `on_overrun` when more has happened than the
+  // socket could hold: what is asked for now is newer than all that was heard.
   void hear(const std::function<void(nl_msg*)>& on_message, const std::function<void()>& on_overrun);
 
  private:
