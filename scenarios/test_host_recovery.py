@@ -135,17 +135,21 @@ def test_many_peers_are_all_told_of_one_change(world: World) -> None:
     wait_for(lambda: where_the_server_sees_the_client(world) == CHANGES["default route"][1], "the server to be told")
 
 
-def test_routes_by_the_thousand_do_not_silence_the_tunnel(world: World) -> None:
-    """The kernel tells of more changes than its socket holds, so that of some nothing is heard: it is looked how things are, and not how they were."""
+def test_routes_and_endpoints_by_the_thousand_do_not_silence_the_tunnel(world: World) -> None:
+    """The kernel tells of more changes than a socket holds, so that of some nothing is heard: it is looked how things are, and not how they were."""
     world.serve()
     others = "".join(f"[Peer]\nPublicKey = {base64.b64encode(os.urandom(32)).decode()}\nAllowedIPs = 10.{100 + number // 250}.{number % 250}.0/24\n"
-                     for number in range(2000))
-    daemon = Daemon(world, world.client_config(peer=others, allowed=f"{TUNNEL_SERVER}/32"))
+                     f"Endpoint = {SERVER}:{1000 + number}\n" for number in range(5000))
+    daemon = Daemon(world, world.client_config("KillSwitch = on", peer=others, allowed=f"{TUNNEL_SERVER}/32"))
     wait_for(lambda: reaches(world), "the tunnel")
-    assert "the interface is down" not in daemon.log
     world.client.sh("ip link set cli0 down; ip link set cli0 up")
-    wait_for(lambda: world.client.sh("ip route show dev cli0").count("/24") == 2001, "the routes to be there again")
+    wait_for(lambda: world.client.sh("ip route show dev cli0").count("/24") == 5001, "the routes to be there again")
     wait_for(lambda: reaches(world), "the tunnel again")
+    world.client.sh("nft flush ruleset")
+    wait_for(lambda: "firewall was removed by somebody else, and is made again" in daemon.log, "the firewall to be made again")
+    wait_for(lambda: reaches(world), "the tunnel behind it")
+    assert daemon.log.count("removed by somebody else") == 1, "nor was it taken for lost when it was made"
+    assert daemon.log.count("the interface is down") == 1
 
 
 def test_changes_that_are_not_on_the_way_to_a_peer_say_nothing(world: World) -> None:

@@ -57,7 +57,7 @@ class HostSide {
   void follow_other_tunnels(const config::Config& config);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
-  // Makes the firewall again after somebody else has taken it away, and says so.
+  // Makes the firewall again where somebody else has taken it away, and says so.
   void restore_firewall();
   // Adds again what others have removed of the tunnel's addresses, routes and rules, and says so; says too
   // when somebody has taken the interface down, which is theirs to bring up. Returns whether anything was

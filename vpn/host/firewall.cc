@@ -30,4 +30,10 @@ Result<bool, Error> Firewall::run(const std::string& commands) {
                     "the kernel must have nf_tables with fib, ct, masquerade and socket matches"});
 }
 
+bool Firewall::has_table(const std::string& name) {
+  if (nft_run_cmd_from_buffer(context_.get(), "list tables inet") != 0) return false;
+  const std::string tables = nft_ctx_get_output_buffer(context_.get());
+  return tables.find("table inet " + name + "\n") != std::string::npos;
+}
+
 }  // namespace vpn::host

@@ -19,6 +19,8 @@ class Firewall {
 
   // Runs all of `commands` as one transaction: on an error nothing has changed.
   [[nodiscard]] Result<bool, Error> run(const std::string& commands);
+  // Whether there is an inet table of this name.
+  [[nodiscard]] bool has_table(const std::string& name);
 
  private:
   struct FreeContext {

@@ -1,5 +1,6 @@
-// FirewallMonitor: hears from the kernel when the tunnel's nftables table has gone. Whoever reloads the
-// host's own rules ('nft flush ruleset', a restart of nftables.service) takes it away with them.
+// FirewallMonitor: hears from the kernel when the tunnel's nftables table has gone, or more has happened than
+// it could be told of, so that it may have. Whoever reloads the host's own rules ('nft flush ruleset', a
+// restart of nftables.service) takes it away with them.
 #pragma once
 
 #include <functional>

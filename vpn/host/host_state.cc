@@ -322,7 +322,11 @@ void HostState::put_back(const Changes& before, const Changes& kept, const Chang
 
 Result<bool, Error> HostState::restore_firewall() {
   for (const Applied& one : applied_) {
-    if (one.ours && std::holds_alternative<SetFirewall>(one.change)) return make(one, true);
+    if (!one.ours || !std::holds_alternative<SetFirewall>(one.change)) continue;
+    auto tables = firewall();
+    if (!tables) return fail(std::move(tables.error()));
+    if ((*tables)->has_table(table_name(interface_))) return false;
+    return make(one, true);
   }
   return false;
 }

@@ -42,7 +42,7 @@ class HostState {
   // put back as it was before the call, and the error is returned.
   [[nodiscard]] Result<bool, Error> change_to(const HostPlan& plan);
   // Makes the firewall again that stands by our doing, where somebody else has taken it away. False where
-  // there is none.
+  // there is none to be, or it is there.
   [[nodiscard]] Result<bool, Error> restore_firewall();
   struct Restored {
     HostPlan added;
