@@ -6,8 +6,6 @@
 #   ahead NAME COMMAND…         puts a build that a later part needs in a queue; begin_ahead starts it. One after another they
 #                               are built beside the parts, with what these leave of the processors while they wait.
 #   built_ahead NAME COMMAND…   waits for that build, or, where there is none or it failed, runs COMMAND.
-#   beside NAME COMMAND…        begins what takes one processor, for the parts that follow to take the other; a part
-#                               `joined NAME` waits for it, and has its output and its status.
 #   finish                      prints the table and, as the last line, "N passed, N failed"; returns 1 when a part failed.
 #
 # Counts are read from the log: ctest's and pytest's summaries, or a line "summary: N passed, N failed" that our own
@@ -105,7 +103,6 @@ step() {
 ahead_queue=()
 ahead_dir=$log_dir/ahead
 ahead_pid=
-beside_pid=
 
 ahead() { ahead_queue+=("$*"); } # words without spaces
 
@@ -127,48 +124,22 @@ begin_ahead() {
 }
 
 end_ahead() {
-  local pid
-  for pid in $ahead_pid $beside_pid; do { kill -- -"$pid" || kill "$pid"; } 2>/dev/null; done
+  [ -z "$ahead_pid" ] || { kill -- -"$ahead_pid" || kill "$ahead_pid"; } 2>/dev/null
   [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$log_dir"
 }
 
-# Waits until the file is there or the process has ended, and says meanwhile what the logs say.
-wait_for() {
-  local file=$1 pid=$2 said='' line
-  shift 2
-  while [ ! -e "$file" ] && kill -0 "$pid" 2>/dev/null; do
-    line=$(tail -qn 1 "$@" 2>/dev/null | tail -n 1)
+built_ahead() {
+  local name=$1 said='' line
+  shift
+  while [ -n "$ahead_pid" ] && [ ! -e "$ahead_dir/$name.done" ] && kill -0 "$ahead_pid" 2>/dev/null; do
+    line=$(tail -qn 1 "$ahead_dir"/*.log 2>/dev/null | tail -n 1)
     if [ "$line" != "$said" ]; then
       said=$line
       echo "$line"
     fi
     sleep 0.5
   done
-}
-
-built_ahead() {
-  local name=$1
-  shift
-  [ -z "$ahead_pid" ] || wait_for "$ahead_dir/$name.done" "$ahead_pid" "$ahead_dir"/*.log
   [ -e "$ahead_dir/$name.done" ] || "$@"
-}
-
-beside() {
-  local at=$ahead_dir/$1
-  shift
-  # Before the other parts on the processor that it is on, where one may say so.
-  setsid bash -c '
-    { echo -10 >/proc/self/autogroup; renice -n -10 $$; } &>/dev/null
-    "${@:2}" >"$1.log" 2>&1
-    echo $? >"$1.ended"' beside "$at" "$@" </dev/null &>/dev/null &
-  beside_pid=$!
-}
-
-joined() {
-  local at=$ahead_dir/$1
-  wait_for "$at.ended" "$beside_pid" "$at.log"
-  cat "$at.log"
-  [ -e "$at.ended" ] && return "$(cat "$at.ended")"
 }
 
 finish() {
