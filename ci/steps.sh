@@ -12,6 +12,7 @@
 # scripts print; a part without any of these counts as one.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log_dir=${VPN_LOG_DIR:-$root/build-logs}
+test_jobs=${VPN_JOBS:-$(($(nproc) * 3 / 2))} # a test waits almost half of its time: for a timer, a link, an answer
 step_rows=()
 passed_total=0
 failed_total=0

@@ -46,6 +46,7 @@ find_program(LLD ld.lld)
 if(LLD AND NOT CMAKE_BUILD_TYPE STREQUAL "Release")
   add_link_options(-fuse-ld=lld)
 endif()
+
 if(VPN_SANITIZE)
   add_compile_options(-fsanitize=${VPN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${VPN_SANITIZE})

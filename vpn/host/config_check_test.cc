@@ -59,7 +59,7 @@ std::chrono::nanoseconds time_of_check(uint32_t peers) {
   config::Config config;
   for (uint32_t index = 0; index < peers; ++index) {
     const std::string place = std::to_string(index >> 8) + "." + std::to_string(index & 255);
-    add_peer(config, "198.18." + place + "", {"10.0." + place + "/32", "fd00::" + place + "/128"});
+    add_peer(config, "198.18." + place, {"10.0." + place + "/32", "fd00::" + place + "/128"});
   }
   const config::ResolvedEndpoints resolved = resolve(config);
   std::chrono::nanoseconds shortest = std::chrono::nanoseconds::max();

@@ -32,7 +32,7 @@ class FirewallMonitor {
   std::unique_ptr<NetlinkListener> listener_;
   std::string table_;
   std::function<void()> on_gone_;
-  bool gone_ = false;
+  bool may_be_gone_ = false;
 };
 
 }  // namespace vpn::host
