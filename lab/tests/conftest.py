@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_root: makes namespaces and interfaces")
+    config.addinivalue_line("markers", "every_engine: tries each engine that there is; what the netem lane runs")
 
 
 def cannot_look_for_leaks(report: str) -> bool:

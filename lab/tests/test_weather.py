@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,8 +96,11 @@ sys.stdin.read()
 
 
 def engines(lab: LabProgram) -> list[str]:
+    """The engines to try: in the netem lane only its own, since the wire is the same on every kernel."""
     has_netem = "ok       netem" in lab.call("doctor").stdout
-    assert has_netem or "LAB_REQUIRE_NETEM" not in os.environ, "in the netem lane netem is what is tried"
+    if "LAB_REQUIRE_NETEM" in os.environ:
+        assert has_netem, "in the netem lane netem is what is tried"
+        return ["netem"]
     return ["wire", "netem"] if has_netem else ["wire"]
 
 
@@ -147,6 +151,7 @@ def within(observed: int, count: int, share: float, engine: str) -> None:
 COUNT = 4000
 
 
+@pytest.mark.every_engine
 def test_loss_duplication_and_reordering_are_as_asked(lab: LabProgram) -> None:
     for engine in engines(lab):
         up(lab, *(["--seed", "1"] if engine == "wire" else []))
@@ -166,6 +171,7 @@ def test_loss_duplication_and_reordering_are_as_asked(lab: LabProgram) -> None:
         lab("down")
 
 
+@pytest.mark.every_engine
 def test_delay_is_as_asked(lab: LabProgram) -> None:
     """Medians only: on a busy machine the tail belongs to the machine."""
     for engine in engines(lab):
@@ -234,6 +240,7 @@ print(json.dumps(took))
 """
 
 
+@pytest.mark.every_engine
 def test_delay_is_accurate_to_a_fifth_of_a_millisecond(lab: LabProgram, tmp_path: Path) -> None:
     """The median of what the delay adds, over a link beside it that adds none in the same run, is within 0.2 ms of what was
     asked: refuted only where it lies outside by 4.5 standard deviations of a median's rank. A machine whose timers are late
@@ -311,6 +318,7 @@ def test_a_flood_of_small_packets_goes_through_an_unimpaired_wire(lab: LabProgra
         print(f"by {way}: {'; '.join(all_of_it)}")
 
 
+@pytest.mark.every_engine
 def test_bursts_are_longer_than_chance(lab: LabProgram) -> None:
     for engine in engines(lab):
         up(lab, *(["--seed", "3"] if engine == "wire" else []))
@@ -351,6 +359,7 @@ def counters_of(lab: LabProgram) -> dict[str, int]:
     return lab.status()["links"][0]["directions"][0]["counters"]
 
 
+@pytest.mark.every_engine
 def test_rate_holds_and_its_queue_is_bounded(lab: LabProgram) -> None:
     each_takes = 158 * 8 / 1000  # ms at 1 Mbit/s
     for engine in engines(lab):
@@ -361,13 +370,16 @@ def test_rate_holds_and_its_queue_is_bounded(lab: LabProgram) -> None:
         assert 1000 <= refused + len(arrivals) <= 1010, f"{engine}: ARP and the like meet the queue too"
         longest = max(each.delay for each in arrivals)
         assert longest >= 20 * each_takes * 0.8, f"{engine}: a full queue of 20 such frames takes 25 ms, not {longest:.1f}"
-        # While it was offered more than its rate, the link carried its rate, and at the end what had queued.
-        carried = 1 + 20 + (max(each.sent for each in arrivals) - arrivals[0].sent) / each_takes
-        bucket = 20 if engine == "netem" else 1  # tbf lets a bucketful pass at once
-        assert 0.8 * carried <= len(arrivals) <= 1.05 * carried + bucket, f"{engine}: {carried:.0f} could arrive"
+        # By the median, how long it takes for twenty frames to come: a machine that stalls is late for some, not for most.
+        # tbf lets a bucketful pass at once first.
+        came = [each.came for each in arrivals[20:]]
+        takes = statistics.median(later - earlier for earlier, later in zip(came, came[20:])) / 20
+        print(f"{engine}: a frame of {each_takes:.3f} ms took {takes:.3f}; {len(arrivals)} came")
+        assert 0.95 * each_takes <= takes <= 1.05 * each_takes, f"{engine}: frames take {takes:.3f} ms, not {each_takes:.3f}"
         lab("down")
 
 
+@pytest.mark.every_engine
 def test_status_counts_what_the_engine_did(lab: LabProgram) -> None:
     """What was offered was delivered or lost, under every weather there was, on either engine."""
     for engine in engines(lab):
@@ -386,6 +398,7 @@ def test_status_counts_what_the_engine_did(lab: LabProgram) -> None:
         lab("down")
 
 
+@pytest.mark.every_engine
 def test_slots_let_packets_through_in_bursts(lab: LabProgram) -> None:
     for engine in engines(lab):
         up(lab, *(["--seed", "1"] if engine == "wire" else []))
@@ -401,6 +414,7 @@ def test_slots_let_packets_through_in_bursts(lab: LabProgram) -> None:
         lab("down")
 
 
+@pytest.mark.every_engine
 def test_too_small_a_share_of_reordering_goes_by_wire(lab: LabProgram, tmp_path) -> None:
     """netem's table of delays holds 16,384 entries: what it would round away is not left to it."""
     has_netem = "netem" in engines(lab)
@@ -414,6 +428,7 @@ def test_too_small_a_share_of_reordering_goes_by_wire(lab: LabProgram, tmp_path)
 
 
 @pytest.mark.parametrize("weather", ["corrupt=1%", "mtu=1400"])
+@pytest.mark.every_engine
 def test_what_netem_does_in_a_way_of_its_own_goes_by_wire(lab: LabProgram, tmp_path: Path, weather: str) -> None:
     """Unless netem is asked for by name."""
     file = tmp_path / "pair.toml"
