@@ -27,7 +27,7 @@ Result<bool, Error> Firewall::run(const std::string& commands) {
   if (nft_run_cmd_from_buffer(context_.get(), commands.c_str()) == 0) return true;
   const std::string why = nft_ctx_get_error_buffer(context_.get());
   return fail(Error{"nftables", 0, "", "refused: " + why.substr(0, why.find('\n')),
-                    "the kernel must have nf_tables with fib, ct, masquerade and socket matches"});
+                    "the kernel must have nf_tables for inet and arp, with fib, ct, masquerade and socket"});
 }
 
 bool Firewall::has_table(const std::string& name) {
