@@ -8,8 +8,8 @@
 #   built_ahead NAME COMMAND…   waits for that build, or, where there is none or it failed, runs COMMAND.
 #   finish                      prints the table and, as the last line, "N passed, N failed"; returns 1 when a part failed.
 #
-# Counts are read from the log: ctest's and pytest's summaries, or a line "summary: N passed, N failed" that our own
-# scripts print; a part without any of these counts as one.
+# Counts are read from the log: ctest's and pytest's summaries (whose time is negative where a test set the clock back), or a
+# line "summary: N passed, N failed" that our own scripts print; a part without any of these counts as one.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log_dir=${VPN_LOG_DIR:-$root/build-logs}
 test_jobs=${VPN_JOBS:-$(($(nproc) * 3 / 2))} # a test waits almost half of its time: for a timer, a link, an answer
@@ -41,7 +41,7 @@ read_counts() {
       failed=$((failed + BASH_REMATCH[1])) passed=$((passed + BASH_REMATCH[2] - BASH_REMATCH[1]))
     elif [[ $line =~ ^summary:\ ([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
       passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
-    elif [[ $line =~ (passed|failed|error|errors|skipped)(,.*)?\ in\ [0-9.]+s ]]; then
+    elif [[ $line =~ (passed|failed|error|errors|skipped)(,.*)?\ in\ -?[0-9.]+s ]]; then
       [[ $line =~ ([0-9]+)\ passed ]] && passed=$((passed + BASH_REMATCH[1]))
       [[ $line =~ ([0-9]+)\ failed ]] && failed=$((failed + BASH_REMATCH[1]))
       [[ $line =~ ([0-9]+)\ error ]] && failed=$((failed + BASH_REMATCH[1]))
