@@ -31,11 +31,10 @@ TUNNEL_CLIENT, TUNNEL_SERVER = "10.9.0.2", "10.9.0.1"
 HOLD = """
 set -e
 mount -t tmpfs tmpfs /run
-mkdir -p /var/lib/vpn && mount -t tmpfs tmpfs /var/lib/vpn
-mkdir -p /run/etc/up /run/etc/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/up,workdir=/run/etc/work /etc
-mount -t sysfs sysfs /sys
-rm -f /etc/resolv.conf
+mkdir -p /var/lib/vpn /run/etc/up /run/etc/work
+printf '%s\\n' 'own /var/lib/vpn tmpfs' 'own /etc overlay lowerdir=/etc,upperdir=/run/etc/up,workdir=/run/etc/work' 'own /sys sysfs' >/run/fstab
+mount --all --fstab /run/fstab
+rm -f /run/fstab /etc/resolv.conf
 printf 'nameserver 192.168.7.1\\n' >/etc/resolv.conf
 ip link set lo up
 echo ready
@@ -156,6 +155,13 @@ class Host:
                 process.stdout.close()
 
 
+def ip_batch(lines: list[str], host: Host | None = None) -> None:
+    """Has one `ip` do all of `lines`, on this host or on the machine itself."""
+    command = ["ip", "-batch", "-"]
+    done = subprocess.run(host.command(*command) if host else command, input="\n".join(lines), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{host.name if host else 'machine'}: ip: {done.stderr}"
+
+
 class Capture:
     """What passes an interface, as tcpdump's lines, from when it is made."""
 
@@ -239,35 +245,35 @@ class World:
         return self.hosts[-1]
 
     def _wire(self) -> None:
-        for host in (self.router, self.rogue):  # whoever reads others' traffic passes it on
-            host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
-        self.router.sh("ip link add lan type bridge; ip link add wan type bridge; ip link set lan up; ip link set wan up")
-        for host, port, bridge in ((self.client, "client", "lan"), (self.rogue, "rogue", "lan"), (self.server, "server", "wan"),
-                                   (self.internet, "internet", "wan")):
-            # Nor does one who is taken for a gateway give that away: a redirect would undo the route at once.
-            host.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv4.conf.all.send_redirects=0 "
-                    "net.ipv4.conf.default.send_redirects=0 net.ipv6.conf.default.accept_redirects=0")
-            subprocess.run(["ip", "link", "add", "eth0", "netns", str(host.pid), "type", "veth", "peer", "name", port, "netns",
-                            str(self.router.pid)], check=True)
-            self.router.sh(f"ip link set {port} master {bridge}; ip link set {port} up")
-            host.sh("ip link set eth0 up")
-        self.router.sh("ip addr add 192.168.7.1/24 dev lan; ip addr add 2001:db8:7::1/64 dev lan nodad; "
-                       "ip addr add 198.51.100.1/24 dev wan; ip addr add 2001:db8:51::1/64 dev wan nodad; "
-                       "ip route add 203.0.113.0/24 via 198.51.100.20; ip -6 route add 2001:db8:113::/64 via 2001:db8:51::20")
-        for host, v4, v6 in ((self.client, CLIENT + "/24", "2001:db8:7::2/64"), (self.rogue, ROGUE + "/24", "2001:db8:7::66/64")):
-            host.sh(f"ip addr add {v4} dev eth0; ip addr add {v6} dev eth0 nodad; "
-                    "ip route add default via 192.168.7.1; ip -6 route add default via 2001:db8:7::1")
-        self.server.sh(f"ip addr add {SERVER}/24 dev eth0; ip addr add {SERVER6}/64 dev eth0 nodad; "
-                       "ip route add default via 198.51.100.1; ip route add 203.0.113.0/24 via 198.51.100.20; "
-                       "ip -6 route add default via 2001:db8:51::1; ip -6 route add 2001:db8:113::/64 via 2001:db8:51::20")
-        self.internet.sh(f"ip addr add 198.51.100.20/24 dev eth0; ip addr add {WEB}/32 dev eth0; ip addr add {NAMES}/32 dev eth0; "
-                         f"ip addr add 2001:db8:51::20/64 dev eth0 nodad; ip addr add {WEB6}/128 dev eth0 nodad; "
-                         "ip route add default via 198.51.100.1; ip -6 route add default via 2001:db8:51::1")
+        """Links, addresses, routes: each host is told all of it in one go, for a process a setting takes longer than most tests."""
+        # Nor does one who is taken for a gateway give that away: a redirect would undo the route at once.
+        ends = ("ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0", "ipv4/conf/all/send_redirects=0",
+                "ipv4/conf/default/send_redirects=0", "ipv6/conf/default/accept_redirects=0")
+        passes_on = ("ipv4/ip_forward=1", "ipv6/conf/all/forwarding=1")  # whoever reads others' traffic does
+        for host, settings in ((self.client, ends), (self.rogue, passes_on + ends), (self.router, passes_on), (self.server, ends),
+                               (self.internet, ends)):
+            host.sh("\n".join("echo {1} >/proc/sys/net/{0}".format(*setting.split("=")) for setting in settings))
+        ip_batch(["link add lan type bridge", "link add wan type bridge", "link set lan up", "link set wan up",
+                  "addr add 192.168.7.1/24 dev lan", "addr add 2001:db8:7::1/64 dev lan nodad",
+                  "addr add 198.51.100.1/24 dev wan", "addr add 2001:db8:51::1/64 dev wan nodad",
+                  "route add 203.0.113.0/24 via 198.51.100.20", "route add 2001:db8:113::/64 via 2001:db8:51::20"], self.router)
+        ends_of_cables = (("client", self.client, "lan"), ("rogue", self.rogue, "lan"), ("server", self.server, "wan"),
+                          ("internet", self.internet, "wan"))
+        ip_batch([f"link add eth0 netns {host.pid} type veth peer name {port} netns {self.router.pid}" for port, host, _ in ends_of_cables])
+        ip_batch([f"link set {port} master {bridge} up" for port, _, bridge in ends_of_cables], self.router)
+        for host, v4, v6 in ((self.client, CLIENT, "2001:db8:7::2"), (self.rogue, ROGUE, "2001:db8:7::66")):
+            ip_batch(["link set eth0 up", f"addr add {v4}/24 dev eth0", f"addr add {v6}/64 dev eth0 nodad",
+                      "route add default via 192.168.7.1", "route add ::/0 via 2001:db8:7::1"], host)
+        to_wan = ["route add default via 198.51.100.1", "route add ::/0 via 2001:db8:51::1"]
+        ip_batch(["link set eth0 up", f"addr add {SERVER}/24 dev eth0", f"addr add {SERVER6}/64 dev eth0 nodad", *to_wan,
+                  "route add 203.0.113.0/24 via 198.51.100.20", "route add 2001:db8:113::/64 via 2001:db8:51::20"], self.server)
+        ip_batch(["link set eth0 up", "addr add 198.51.100.20/24 dev eth0", f"addr add {WEB}/32 dev eth0", f"addr add {NAMES}/32 dev eth0",
+                  "addr add 2001:db8:51::20/64 dev eth0 nodad", f"addr add {WEB6}/128 dev eth0 nodad", *to_wan], self.internet)
 
     @staticmethod
     def _key() -> tuple[str, str]:
-        private = subprocess.run([VPN, "genkey"], capture_output=True, text=True, check=True).stdout.strip()
-        public = subprocess.run([VPN, "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
+        private = subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout.strip()
+        public = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
         return private, public
 
     def write_config(self, host: Host, interface: str, text: str) -> str:

@@ -76,8 +76,8 @@ include(GoogleTest)
 find_library(IPSEC_MB_LIBRARY IPSec_MB)
 find_path(IPSEC_MB_INCLUDE intel-ipsec-mb.h)
 
-# vpn_not_optimised(NAME): what need not be fast when it is built once: tests and command lines. The optimiser takes half of
-# the compiler's time on them, with sanitizers two thirds.
+# vpn_not_optimised(NAME): what need not be fast when it is built once: tests, command lines, bindings, and what of the lab
+# carries no packet. The optimiser takes half of the compiler's time on them, with sanitizers two thirds.
 function(vpn_not_optimised name)
   if(VPN_BUILT_ONCE)
     target_compile_options(${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
