@@ -32,7 +32,8 @@ test-netem: build ## what needs the kernel's own netem and WireGuard, in a User-
 	@ci/test-netem
 
 requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass (VPN_NETEM=off leaves out the netem lane)
-	@mkdir -p build-logs; ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \
+	@source ci/steps.sh; as_owner mkdir -p build-logs; trap 'give_back build-logs build' EXIT; \
+	ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \
 	ci/scenarios -q --requirements build-logs/requirements.json; rm -f build-logs/requirements-netem.json; \
 	[ "$(VPN_NETEM)" = off ] || ci/test-netem; ci/requirements build-logs/ctest.xml build-logs/requirements*.json
 

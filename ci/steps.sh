@@ -13,6 +13,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log_dir=${VPN_LOG_DIR:-$root/build-logs}
 test_jobs=${VPN_JOBS:-$(($(nproc) * 3 / 2))} # a test waits almost half of its time: for a timer, a link, an answer
+export PYTHONDONTWRITEBYTECODE=1               # of root's it would lie in a user's checkout
 step_rows=()
 passed_total=0
 failed_total=0
@@ -31,6 +32,14 @@ as_owner() {
   [ -d "$home" ] || home=$root/build-home
   setpriv --reuid "$uid" --regid "$gid" "$groups" env HOME="$home" "$@"
 }
+
+# What root has made in a user's checkout is the user's.
+give_back() {
+  [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$@" 2>/dev/null || true
+}
+
+# git on this checkout, whoever of the owner and root laid which part of it.
+git_here() { as_owner git -C "$root" -c safe.directory='*' "$@"; }
 
 # Sets `passed`, `failed` and `skipped` from a log and the command's exit status.
 read_counts() {
@@ -83,7 +92,7 @@ step() {
     sleep 0.2
   done
   wait "$pid" || status=$?
-  [ "$(id -u)" -ne 0 ] || chown --reference="$root" "$log"
+  give_back "$log"
   [ ! -t 1 ] || printf '\r\033[K'
 
   local passed failed skipped verdict=ok
@@ -126,7 +135,7 @@ begin_ahead() {
 
 end_ahead() {
   [ -z "$ahead_pid" ] || { kill -- -"$ahead_pid" || kill "$ahead_pid"; } 2>/dev/null
-  [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$log_dir"
+  give_back "$log_dir"
 }
 
 built_ahead() {

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,6 +28,7 @@ from two_worlds import AttackedTunnel, RealTunnel, SimulatedTunnel, Tunnel  # no
 from vpnlab import Keypair, Lab, LabError, World  # noqa: E402
 
 FAILED = pytest.StashKey[bool]()
+ROOT = pathlib.Path(__file__).parents[1]
 SEEDS = pytest.StashKey[list[int]]()
 
 
@@ -46,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.getoption("--report")
     if folder is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Page(folder), "report-page")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What root has made in a user's checkout is the user's."""
+    owner = ROOT.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0 and not hasattr(config, "workerinput"):
+        caches = [path for folder in ("ci", "pybindings", "scenarios", "lab") for path in (ROOT / folder).rglob("__pycache__")]
+        subprocess.run(["chown", "-R", f"{owner.st_uid}:{owner.st_gid}", BUILD, *caches], check=False, stderr=subprocess.DEVNULL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
