@@ -39,6 +39,9 @@ inline constexpr uint32_t kHandshakeQueueLength = 4096;
 inline constexpr Duration kUnderLoadStickiness = 1s;
 
 inline constexpr size_t kMaxStagedPackets = 128;
+// Cookie replies that wait to be sent. Whoever knows our public key can ask for them as fast as the link
+// allows.
+inline constexpr size_t kMaxQueuedCookieReplies = 256;
 inline constexpr size_t kPaddingMultiple = 16;
 inline constexpr uint8_t kHandshakeTos = 0x88;
 

@@ -90,7 +90,7 @@ void Node::Impl::set_private_key(std::optional<Secret<32>> private_key, Now now)
     for (const auto& session : {peer->sessions.previous, peer->sessions.current, peer->sessions.next}) {
       if (session) session->bar_sending();
     }
-    if (peer->persistent_keepalive.count() != 0) initiate_afresh(*peer, now);
+    if (peer->persistent_keepalive.count() != 0 || !peer->staged.empty()) initiate_afresh(*peer, now);
   }
 }
 
@@ -122,6 +122,7 @@ void Node::Impl::remove_peer(Peer& peer) noexcept {
 void Node::Impl::go_down() noexcept {
   is_down_ = true;
   outgoing_.clear();
+  cookie_replies_.clear();
   for (auto& [id, peer] : peers_) {
     drop_staged(*peer, Drop::kInterfaceDown);
     forget_keys(*peer);
@@ -323,14 +324,20 @@ void Node::Impl::emit(EventKind kind, const Peer& peer, Now now, std::optional<D
   events_.push_back(Event{kind, peer.id, now.monotonic, peer.endpoint, drop, initiator});
 }
 
-void Node::Impl::enqueue(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer, BytesView datagram) {
-  Outgoing& message = outgoing_.emplace_back();
+Node::Impl::Outgoing Node::Impl::make_outgoing(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer,
+                                               BytesView datagram) {
+  Outgoing message;
   VPN_CHECK(datagram.size() <= message.bytes.size());
   message.to = to;
   message.tos = tos;
   message.peer = peer;
   message.length = datagram.size();
   copy_bytes(datagram, message.bytes);
+  return message;
+}
+
+void Node::Impl::enqueue(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer, BytesView datagram) {
+  outgoing_.push_back(make_outgoing(to, tos, peer, datagram));
 }
 
 // ── Node ──
@@ -531,7 +538,7 @@ std::optional<EphemeralKey> Node::poll_ephemeral_key() {
 }
 
 bool Node::has_transmits() const noexcept {
-  return !impl_->outgoing_.empty();
+  return !impl_->outgoing_.empty() || !impl_->cookie_replies_.empty();
 }
 
 bool Node::has_events() const noexcept {

@@ -98,12 +98,14 @@ void Node::Impl::confirm(Peer& peer, const Session& session, Now now) {
   }
   // Both ends initiated at once and each completed its own handshake: traffic would go on in two sessions,
   // and be rekeyed twice, for ever. Both ends change over to the one that the end with the greater key
-  // initiated, each when it sees that the other has it.
+  // initiated, each when it sees that the other has it. That is soon, or never: what comes late was held
+  // back, and the other end may have forgotten its session since.
   if (&session != slots.previous.get() || !slots.current || !identity_) return;
   const bool greater = peer.identity.public_key() < identity_->public_key();
   const Duration apart = slots.current->created() - session.created();
   const bool crossed = session.is_initiator() == greater && slots.current->is_initiator() != greater &&
-                       std::chrono::abs(apart) < kRekeyTimeout && session.may_send(now.monotonic);
+                       std::chrono::abs(apart) < kRekeyTimeout && session.may_send(now.monotonic) &&
+                       now.monotonic - slots.current->created() < kRekeyTimeout;
   if (crossed) std::swap(slots.previous, slots.current);
 }
 
@@ -241,15 +243,18 @@ void Node::Impl::send_keepalive(Peer& peer, Now now) {
   account_sent(peer, *session, datagram.size(), /*carries_data=*/false, now);
 }
 
+// The message in front of a queue.
+Transmit Node::Impl::take_message(std::deque<Outgoing>& queue) {
+  last_outgoing_ = queue.front();
+  queue.pop_front();
+  return Transmit{last_outgoing_.to, last_outgoing_.tos, last_outgoing_.peer,
+                  BytesView(last_outgoing_.bytes).first(last_outgoing_.length)};
+}
+
 std::optional<Transmit> Node::Impl::poll_transmit(Now now) {
   while (!outgoing_.empty()) {
-    Outgoing& front = outgoing_.front();
-    if (front.length != 0) {
-      last_outgoing_ = front;
-      outgoing_.pop_front();
-      return Transmit{last_outgoing_.to, last_outgoing_.tos, last_outgoing_.peer,
-                      BytesView(last_outgoing_.bytes).first(last_outgoing_.length)};
-    }
+    const Outgoing& front = outgoing_.front();
+    if (front.length != 0) return take_message(outgoing_);
     Peer* peer = find(*front.peer);
     if (front.initiate) {
       outgoing_.pop_front();
@@ -268,7 +273,8 @@ std::optional<Transmit> Node::Impl::poll_transmit(Now now) {
     flush_buffer_.resize(padded_bytes(staged.bytes.size()) + wire::kDataOverheadBytes);
     return seal(*peer, *session, staged.bytes, staged.ecn, flush_buffer_, now);
   }
-  return std::nullopt;
+  if (cookie_replies_.empty()) return std::nullopt;
+  return take_message(cookie_replies_);
 }
 
 }  // namespace vpn::core

@@ -133,12 +133,15 @@ Result<Delivery, Drop> Node::Impl::receive_response(const wire::Response& messag
   SessionSlots& slots = peer.sessions;
   drop_session(slots.previous);
   // With a young `next` both ends initiated at once. Until our response reaches the peer it goes on sending
-  // on `current`, and then on `next`: both must be there to receive.
-  if (slots.next && now.monotonic - slots.next->created() >= kRekeyTimeout) {
+  // on `current`, and then on `next`: both must be there to receive. An old one that is older than `current`
+  // is what a crossing left: the peer never took it, and sends on `current`.
+  const bool is_next_old = slots.next && now.monotonic - slots.next->created() >= kRekeyTimeout;
+  if (is_next_old && (!slots.current || slots.next->created() > slots.current->created())) {
     slots.previous = std::move(slots.next);
     slots.next.reset();
     drop_session(slots.current);
   } else {
+    if (is_next_old) drop_session(slots.next);
     slots.previous = std::move(slots.current);
   }
   slots.current = std::move(session);
@@ -173,8 +176,10 @@ Result<Delivery, Drop> Node::Impl::receive_cookie_reply(const wire::CookieReply&
   return Delivery{peer.id, {}};
 }
 
-// An answer of 64 bytes to 148 or 92, to nobody known: no state is kept of it.
+// An answer of 64 bytes to 148 or 92, to nobody known: no state is kept of it, and in a flood that is faster
+// than they can be sent, the rest is met with silence.
 void Node::Impl::send_cookie_reply(const wire::Message& message, const Endpoint& from, Now now) {
+  if (cookie_replies_.size() >= kMaxQueuedCookieReplies) return;
   const auto* initiation = std::get_if<wire::Initiation>(&message);
   const auto* response = std::get_if<wire::Response>(&message);
   VPN_CHECK(initiation != nullptr || response != nullptr);
@@ -184,7 +189,7 @@ void Node::Impl::send_cookie_reply(const wire::Message& message, const Endpoint&
   noise::create_cookie_reply(identity_->cookie_key(), gate_.cookie_for(from.remote, now.monotonic), nonce,
                              initiation != nullptr ? initiation->sender : response->sender,
                              initiation != nullptr ? initiation->mac1 : response->mac1, reply);
-  enqueue(from, kHandshakeTos, std::nullopt, reply);
+  cookie_replies_.push_back(make_outgoing(from, kHandshakeTos, std::nullopt, reply));
 }
 
 void Node::Impl::initiate_afresh(Peer& peer, Now now) {

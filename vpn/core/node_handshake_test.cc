@@ -381,6 +381,54 @@ TEST(NodeHandshake, SimultaneousInitiationConvergesOnOneSessionWithoutLoss) {
   EXPECT_NE(at_a->initiator, at_b->initiator);
 }
 
+// A peer that keeps to what it initiated itself drops our response: the session we made for it is dead, and
+// older than what both use.
+TEST(NodeHandshake, WhatACrossingLeftMakesNoLaterRekeyingLoseAPacket) {
+  Pair pair;
+  pair.b.node().set_endpoint(pair.a_at_b, endpoint(1), pair.now());
+  pair.a.send(ip_packet(1, 2), pair.now());
+  const Datagram ours = pair.a.take();
+  pair.b.send(ip_packet(2, 1), pair.now());
+  ASSERT_TRUE(pair.a.receive(endpoint(2), pair.b.take().bytes, pair.now()).has_value());
+  pair.a.sent().clear();  // the response
+  pair.skip(50ms);
+  ASSERT_TRUE(pair.b.receive(endpoint(1), ours.bytes, pair.now()).has_value());
+  pair.deliver_all();
+  ASSERT_EQ(pair.at_b.size(), 1u);
+
+  pair.skip(kRekeyAfterTime);
+  pair.a.send(ip_packet(1, 2), pair.now());  // and, with it, an initiation
+  while (!pair.a.sent_nothing()) pair.b.receive(endpoint(1), pair.a.take().bytes, pair.now());
+  ASSERT_EQ(pair.b.sent().size(), 1u);
+  const Datagram response = pair.b.take();
+  pair.b.send(ip_packet(2, 1), pair.now());  // which is on the way when the response comes
+  ASSERT_EQ(pair.b.sent().size(), 1u);
+  ASSERT_TRUE(pair.a.receive(endpoint(2), response.bytes, pair.now()).has_value());
+  EXPECT_TRUE(pair.a.receive(endpoint(2), pair.b.take().bytes, pair.now()).has_value());
+}
+
+TEST(NodeHandshake, APacketThatWasHeldBackMovesNobodyToAnOldSession) {
+  Pair pair;
+  const bool is_a_greater = public_key(2) < public_key(1);
+  pair.b.node().set_endpoint(pair.a_at_b, endpoint(1), pair.now());
+  TestNode& greater = is_a_greater ? pair.a : pair.b;
+  TestNode& lesser = is_a_greater ? pair.b : pair.a;
+  const PeerId lesser_at_greater = is_a_greater ? pair.b_at_a : pair.a_at_b;
+  greater.send(ip_packet(greater.number(), lesser.number()), pair.now());
+  pair.deliver_all();
+  lesser.send(ip_packet(lesser.number(), greater.number()), pair.now());
+  const Datagram held_back = lesser.take();
+
+  lesser.node().go_down();
+  lesser.node().come_up(pair.now());
+  lesser.send(ip_packet(lesser.number(), greater.number()), pair.now());
+  pair.deliver_all();
+  const auto index = greater.node().status(lesser_at_greater, pair.now().monotonic)->current->local;
+  pair.skip(kRekeyTimeout);
+  EXPECT_TRUE(greater.receive(endpoint(lesser.number()), held_back.bytes, pair.now()).has_value());
+  EXPECT_EQ(greater.node().status(lesser_at_greater, pair.now().monotonic)->current->local, index);
+}
+
 TEST(NodeHandshake, AtMostOneInitiationIn5Seconds) {
   Pair pair;
   for (int step = 0; step < 49; ++step) {
@@ -398,6 +446,16 @@ TEST(NodeHandshake, ChangedPrivateKeyBarsOldSessionsAndMakesNewOnes) {
   pair.b.send(ip_packet(2, 1), pair.now());
   ASSERT_FALSE(pair.b.sent_nothing());
   EXPECT_EQ(pair.b.take().bytes.size(), wire::kInitiationBytes);
+}
+
+TEST(NodeHandshake, WhatIsStagedGoesWithTheChangedPrivateKey) {
+  Pair pair;
+  pair.a.send(ip_packet(1, 2), pair.now());
+  pair.a.take();  // lost
+  pair.a.node().set_private_key(private_key(3), pair.now());
+  pair.a.collect(pair.now());
+  ASSERT_EQ(pair.a.sent().size(), 1u);
+  EXPECT_EQ(pair.a.take().bytes.size(), wire::kInitiationBytes);
 }
 
 // `wg syncconf` and `wg setconf` give the private key every time.
@@ -466,6 +524,29 @@ TEST(NodeCookie, UnderLoadACookieIsAskedForAndThenAccepted) {
   EXPECT_TRUE(pair.b.receive(endpoint(1), retry.bytes, pair.now()).has_value());
   pair.deliver_all();
   EXPECT_EQ(pair.at_b.size(), 1u);
+}
+
+// Anybody who knows our public key can ask for them, faster than they leave.
+TEST(NodeCookie, RepliesWaitInABoundedQueueBehindAllElse) {
+  Pair pair;
+  pair.connect();
+  put_under_load(pair);
+  TestNode stranger(9);
+  stranger.add(2, pair.now());
+  stranger.send(ip_packet(9, 2), pair.now());
+  const Datagram initiation = stranger.take();
+  for (int message = 0; message < 5000; ++message) {
+    std::vector<uint8_t> bytes = initiation.bytes;
+    const auto taken = pair.b.node().receive_datagram(endpoint(9), 0, bytes, pair.now());
+    ASSERT_EQ(taken.error(), Drop::kCookieRequired);
+  }
+  pair.b.node().set_persistent_keepalive(pair.a_at_b, 25s, pair.now());
+  ASSERT_TRUE(pair.b.node().has_transmits());
+  pair.b.collect(pair.now());
+  EXPECT_EQ(pair.b.sent().size(), kMaxQueuedCookieReplies + 1);
+  EXPECT_EQ(pair.b.take().type(), static_cast<uint32_t>(wire::MessageType::kData));
+  EXPECT_EQ(pair.b.take().bytes.size(), wire::kCookieReplyBytes);
+  EXPECT_FALSE(pair.b.node().has_transmits());
 }
 
 TEST(NodeCookie, ForgedCookieRepliesAreDropped) {

@@ -109,7 +109,11 @@ class Node::Impl {
   void follow_endpoint(Peer& peer, const Endpoint& from, Now now);
   void emit(EventKind kind, const Peer& peer, Now now, std::optional<Drop> drop = std::nullopt,
             bool initiator = false);
+  struct Outgoing;
+  static Outgoing make_outgoing(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer,
+                                BytesView datagram);
   void enqueue(const Endpoint& to, uint8_t tos, std::optional<PeerId> peer, BytesView datagram);
+  Transmit take_message(std::deque<Outgoing>& queue);
 
   // A message to be sent, or (no bytes) the order to send what is staged for the peer, or to make an
   // initiation.
@@ -169,8 +173,9 @@ class Node::Impl {
   uint64_t jitter_state_ = 0;
 
   std::deque<Outgoing> outgoing_;
-  Outgoing last_outgoing_;             // what the last poll_transmit() handed out a view of
-  std::vector<uint8_t> flush_buffer_;  // the same for a staged packet
+  std::deque<Outgoing> cookie_replies_;  // strangers ask for them: they wait behind all else
+  Outgoing last_outgoing_;               // what the last poll_transmit() handed out a view of
+  std::vector<uint8_t> flush_buffer_;    // the same for a staged packet
   std::deque<Event> events_;
   std::deque<EphemeralKey> ephemeral_keys_;
   DropCounters drops_;

@@ -81,6 +81,7 @@ TEST(ProtocolDoc, Numbers) {
   number("kHandshakeQueueLength", kHandshakeQueueLength);
   time("kUnderLoadStickiness", kUnderLoadStickiness);
   number("kMaxStagedPackets", kMaxStagedPackets);
+  number("kMaxQueuedCookieReplies", kMaxQueuedCookieReplies);
   number("kPaddingMultiple", kPaddingMultiple);
   number("ReplayWindow::kBits", ReplayWindow::kBits);
   number("ReplayWindow::kUsableBits", ReplayWindow::kUsableBits);

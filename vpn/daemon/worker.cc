@@ -4,14 +4,17 @@
 #include <utility>
 
 #include "vpn/base/endian.h"
+#include "vpn/core/constants.h"
 #include "vpn/wire/messages.h"
 
 namespace vpn::daemon {
 namespace {
 
 // Then other handshakes, timers and the configuration get their turn: an initiation takes some 0.15 ms to
-// make.
-constexpr size_t kTransmitsAtOnce = 32;
+// make. A packet that was staged takes a microsecond, and those of a peer go in one turn, for what comes from
+// TUN meanwhile would push them out of their place.
+constexpr size_t kHandshakesAtOnce = 32;
+constexpr size_t kPacketsAtOnce = 8 * core::kMaxStagedPackets;
 
 bool is_data(BytesView datagram) noexcept {
   return datagram.size() >= wire::kDataHeaderBytes &&
@@ -135,20 +138,21 @@ void Worker::hand_over_transmits() {
 }
 
 void Worker::drain_transmits(SharedNode::Control& control) {
-  bool carries_data = false;
-  for (size_t count = 0; count < kTransmitsAtOnce; ++count) {
+  size_t handshakes = 0;
+  size_t packets = 0;
+  while (handshakes < kHandshakesAtOnce && packets < kPacketsAtOnce) {
     const auto transmit = control->poll_transmit(control.now());
     if (!transmit) break;
     const BytesView datagram = transmit->datagram;
+    ++(is_data(datagram) ? packets : handshakes);
     if (before_sending_) before_sending_(control);
     if (!queue_.has_room(1, datagram.size())) queue_.flush();
     copy_bytes(datagram, queue_.reserve(datagram.size()));
     queue_.append(transmit->to, transmit->tos, datagram.size());
-    carries_data = carries_data || is_data(datagram);
   }
   if (control->has_transmits()) loop_.wake();
   // What was staged must be out before another worker may send what came later.
-  if (!carries_data) control.release_data();
+  if (packets == 0) control.release_data();
   queue_.flush();
 }
 
