@@ -5,14 +5,13 @@
 //   loss, burst     netem knows one of them at a time: both together become one Gilbert–Elliott chain
 //   jitter, reorder a table of delays drawn from (lab/impair/delay_table.h). (netem's own "reorder" sends the
 //                   chosen packets ahead, which reorders all the others.)
-//   rate, queue     after the delay, not before it: the sum is the same. The queue is a pfifo below the tbf,
-//   for
-//                   tbf's own counts bytes. netem's own limit is set so high that it never takes part.
+//   rate, queue     after the delay, not before it: the sum is the same. The queue is a pfifo below the
+//                   tbf, for tbf's own counts bytes. netem's own limit is set so high that it never takes
+//                   part.
 //   slot            netem's own
 //   corrupt         netem's own: the checksums no longer fit, so most of the damage is loss to the receiver
 //   mtu             that of the sending interface: the sending host knows it at once, the other end drops
-//   what
-//                   is longer than its own
+//                   what is longer than its own
 // It cannot drop by message, nor swallow long packets without ICMP, and no two runs are alike beyond loss and
 // duplication: ask the wire for that.
 #pragma once

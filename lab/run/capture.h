@@ -15,7 +15,7 @@ namespace lab {
 struct CapturePoint {
   std::string label;           // as the file calls it: "left:wan"
   std::string interface;       // in the network namespace of `holder`
-  pid_t holder = 0;            // a process that is in the host
+  pid_t holder = 0;            // a process that is in the host, or where the switches are
   bool only_outgoing = false;  // a link is heard at both ends: each packet once, as it was sent
 };
 

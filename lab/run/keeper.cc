@@ -504,18 +504,25 @@ std::string Keeper::status() {
       {"seed", plan_.seed},
       {"rootless", plan_.rootless},
       {"uptime_seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - came_up_).count()}};
-  json["hosts"] = Json::array();
-  for (const Host& host : plan_.topology.hosts) {
+  const auto interfaces_of = [&](const std::string& node) {
     Json interfaces = Json::array();
     for (const CarriedLink& carried : links_) {
       for (const LinkEnd& end : carried.link->ends) {
-        if (end.node != host.name) continue;
+        if (end.node != node) continue;
         interfaces.push_back(
             {{"name", end.interface}, {"link", carried.link->name}, {"addresses", to_texts(end.addresses)}});
       }
     }
-    json["hosts"].push_back({{"name", host.name}, {"router", host.forward}, {"interfaces", interfaces}});
+    return interfaces;
+  };
+  json["hosts"] = Json::array();
+  for (const Host& host : plan_.topology.hosts) {
+    json["hosts"].push_back(
+        {{"name", host.name}, {"router", host.forward}, {"interfaces", interfaces_of(host.name)}});
   }
+  json["switches"] = Json::array();
+  for (const Switch& one : plan_.topology.switches)
+    json["switches"].push_back({{"name", one.name}, {"interfaces", interfaces_of(one.name)}});
   json["links"] = Json::array();
   for (const CarriedLink& carried : links_) {
     Json directions = Json::array();

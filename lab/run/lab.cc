@@ -286,6 +286,13 @@ Result<Captured> Lab::capture(const std::string& link_or_host, const std::string
     points.push_back({host + ":" + interface, interface, *holder, only_outgoing});
     return {};
   };
+  for (const Json& one : status["switches"]) {  // their ports are where the keeper is
+    for (const Json& interface : one["interfaces"]) {
+      if (interface["link"] != link_or_host) continue;
+      const std::string name = interface["name"];
+      points.push_back({one["name"].get<std::string>() + ":" + name, name, keeper_.pid, true});
+    }
+  }
   for (const Json& host : status["hosts"]) {
     known += (known.empty() ? "" : ", ") + host["name"].get<std::string>();
     for (const Json& interface : host["interfaces"]) {

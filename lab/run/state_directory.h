@@ -3,11 +3,13 @@
 //
 //   keeper        process and start time of the lab's keeper
 //   control.sock  how the verbs talk to it          (see keeper.h)
-//   lab.json      what stands: topology, engines, seed
+//   lab.json      what stands: name, topology, seed, the process that holds each host
 //   events.jsonl  what happened, one JSON object a line
-//   keys.log      the long-term keys of every VPN daemon, as Wireshark reads them; hosts/H/run/IF.keys: its
-//   sessions' logs/         output of daemons and services hosts/H/run   /run of host H;  hosts/H/etc: what H
-//   has changed of /etc
+//   fates.jsonl   what became of each packet that a link did not just carry
+//   keys.log      the long-term keys of every VPN daemon, as Wireshark reads them
+//   logs/         output of daemons and services
+//   hosts/H/run   /run of host H; IF.keys in it: the keys of its sessions
+//   hosts/H/etc   what H has changed of /etc
 #pragma once
 
 #include <sys/types.h>

@@ -65,7 +65,7 @@ struct Daemon {
 [[nodiscard]] Result<void> configure_daemon(const StateDirectory& state, HostNamespace& host,
                                             const Daemon& daemon, const TunnelKeys& keys);
 
-// The file of a program of this project or of the system: next to the running program, in $LAB_PROGRAMS, or
+// The file of a program of this project or of the system: in $LAB_PROGRAMS, next to the running program, or
 // in PATH.
 [[nodiscard]] Result<std::string> find_program(const std::string& name);
 

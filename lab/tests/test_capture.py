@@ -59,6 +59,19 @@ def test_wireshark_decrypts_what_was_captured(lab: LabProgram, tmp_path: Path) -
 
 
 @needs_tshark
+def test_of_a_link_to_a_switch_both_ends_are_heard(lab: LabProgram, tmp_path: Path) -> None:
+    """Each packet once, as it was sent: what a host hears comes from the switch's port, before the link's weather."""
+    lab("up", "hub", "--set", "clients=1", "--set", "kind=vpn")
+    name = next(link["name"] for link in lab.status()["links"] if link["name"].startswith("access"))
+    server = next(host["interfaces"][0]["addresses"][0].partition("/")[0] for host in lab.status()["hosts"] if host["name"] == "server")
+    capture = Capture(lab, name, tmp_path / "access.pcapng")
+    client = next(host["name"] for host in lab.status()["hosts"] if host["name"] != "server")
+    lab("exec", client, "--", "ping", "-c", "3", "-i", "0.05", "-W", "5", server)
+    capture.end()
+    assert sorted(row[0] for row in tshark(capture.file, f"icmp && ip.addr == {server} && !wg", "icmp.type")) == ["0"] * 3 + ["8"] * 3
+
+
+@needs_tshark
 def test_wireshark_decrypts_with_a_preshared_key_and_after_a_rekeying(lab: LabProgram, tmp_path: Path) -> None:
     topology = tmp_path / "psk.toml"
     topology.write_text(
