@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build")).absolute()
@@ -159,9 +159,9 @@ class Host:
         self.daemons.append(daemon)
         return daemon
 
-    def start_vpn(self, *options: object, interface: str | None = None, workers: int | None = None) -> Daemon:
-        """Our daemon, bare. With `workers`, or VPN_OFFLOADS=off in the environment, from a file that says so, which is as
-        good as bare: whatever is set later takes the place of its key."""
+    def start_vpn(self, *options: object, interface: str | None = None, workers: int | None = None, under: Sequence[str] = ()) -> Daemon:
+        """Our daemon, bare, run by the command `under`. With `workers`, or VPN_OFFLOADS=off in the environment, from a file that says
+        so, which is as good as bare: whatever is set later takes the place of its key."""
         interface = interface or unique_name()
         keys = [f"Workers = {workers}"] if workers else []
         if os.environ.get("VPN_OFFLOADS") == "off":
@@ -169,8 +169,8 @@ class Host:
         if keys:
             path = self.write_config("\n".join(["[Interface]", f"PrivateKey = {new_key().private}", "Table = off", *keys, ""]),
                                      interface)
-            return self.start_vpn_file(path, *options)
-        return self._daemon(interface, VPN, "daemon", "--interface", interface, *options).wait_ready()
+            return self._daemon(interface, *under, VPN, "daemon", path, *options).wait_ready()
+        return self._daemon(interface, *under, VPN, "daemon", "--interface", interface, *options).wait_ready()
 
     def start_wireguard_go(self, interface: str | None = None) -> Daemon:
         interface = interface or unique_name()

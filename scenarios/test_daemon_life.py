@@ -17,7 +17,7 @@ from daemon_support import (CONTROL_FOLDER, DEADLINE, LOG_FOLDER, VPN, Host, Key
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
-CAP_NET_ADMIN = 1 << 12
+CAP_NET_BIND_SERVICE, CAP_NET_ADMIN = 1 << 10, 1 << 12
 IDLE_BYTES = 3 << 20  # of a daemon with two workers; 2.1 MB was measured
 PEER_BYTES = 4096  # of a configured peer; 1.4 KB was measured
 
@@ -234,13 +234,13 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def test_gives_privileges_away(pair: Pair) -> None:
-    """W5: one capability, none to regain, a filter on system calls in every thread, no core dumps."""
+    """W5: two capabilities, none to regain, a filter on system calls in every thread, no core dumps."""
     daemon = pair.left.start_vpn()
     assert stat.S_IMODE(daemon.socket_path.stat().st_mode) == 0o600
     pid = process_of(daemon.socket_path)
     wait_until(lambda: status_of(pid)["Seccomp"] == "2", "the filter is on")
     status = status_of(pid)
-    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == CAP_NET_ADMIN
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == CAP_NET_ADMIN | CAP_NET_BIND_SERVICE
     assert int(status["CapBnd"], 16) == 0 and int(status["CapInh"], 16) == 0
     assert status["NoNewPrivs"] == "1"
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
@@ -275,13 +275,37 @@ def test_own_user(pair: Pair) -> None:
     pid = process_of(daemon.socket_path)
     wait_until(lambda: status_of(pid)["Seccomp"] == "2", "the filter is on")
     status = status_of(pid)
-    assert status["Uid"].split()[1] != "0" and int(status["CapEff"], 16) == CAP_NET_ADMIN
+    assert status["Uid"].split()[1] != "0" and int(status["CapEff"], 16) == CAP_NET_ADMIN | CAP_NET_BIND_SERVICE
     assert int(status["CapBnd"], 16) == 0 and status["NoNewPrivs"] == "1"
     assert re.search(r"^Max core file size\s+0\s+0\s", pathlib.Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
-    daemon.wg("set", "peer", new_key().public, "allowed-ips", "10.9.0.7/32")
+    daemon.wg("set", "listen-port", "443", "peer", new_key().public, "allowed-ips", "10.9.0.7/32")
     assert daemon.stop() == 0
     assert "lookup 51820" not in pair.left.ip("rule")
     assert not daemon.socket_path.exists()
+
+
+def test_a_port_below_1024_is_opened_whenever_it_is_asked_for(pair: Pair) -> None:
+    """As wg-quick asks for it, of a daemon that runs already; and again when the link comes up."""
+    daemon = pair.left.start_vpn()
+    assert pair.left.run("sysctl", "-n", "net.ipv4.ip_unprivileged_port_start").stdout == "1024\n"
+    pair.left.ip("link", "set", daemon.interface, "up")
+
+    def is_open() -> bool:
+        return {"0.0.0.0:443", "[::]:443"} <= set(pair.left.run("ss", "-luHn").stdout.split())
+
+    daemon.wg("set", "listen-port", "443")
+    assert is_open()
+    pair.left.ip("link", "set", daemon.interface, "down")
+    wait_until(lambda: not is_open(), "the port to be free")
+    pair.left.ip("link", "set", daemon.interface, "up")
+    wait_until(is_open, "the port to be open again")
+
+
+def test_without_the_right_to_a_port_below_1024_the_errno_says_so(pair: Pair) -> None:
+    """EACCES, where whoever started it had not that right to give."""
+    daemon = pair.left.start_vpn(under=("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"))
+    assert daemon.request("set=1\nlisten_port=443\n\n") == "errno=-13\n\n"
+    assert daemon.request("set=1\nlisten_port=52443\n\n") == "errno=0\n\n"
 
 
 def test_warns_of_a_readable_file(pair: Pair) -> None:

@@ -116,7 +116,7 @@ def test_unit_under_a_live_systemd(tmp_path: pathlib.Path) -> None:
     looks for them."""
     said = boot(tmp_path)
     assert said["start"] == "exit 0\n" and said["active"] == "active\n"
-    assert "CapEff:\t0000000000001000" in said["status"] and "CapBnd:\t0000000000000000" in said["status"]
+    assert "CapEff:\t0000000000001400" in said["status"] and "CapBnd:\t0000000000000000" in said["status"]
     assert "NoNewPrivs:\t1" in said["status"] and "Seccomp:\t2" in said["status"]
     assert said["wg"] == "0xca6c\n"
     assert said["raw"] == "2\n", "it looks for the path MTU and for dead paths, over IPv4 and IPv6"

@@ -68,9 +68,9 @@ constexpr KeyDoc kDocs[] = {
      "then.",
      "false", "true"},
     {kInterface, "User", "NAME",
-     "The user that the daemon becomes once everything is set up. It keeps CAP_NET_ADMIN and nothing else. "
-     "To "
-     "reload, that user must be able to read this file.",
+     "The user that the daemon becomes once everything is set up. It keeps CAP_NET_ADMIN and, for ports "
+     "below "
+     "1024, CAP_NET_BIND_SERVICE, and nothing else. To reload, that user must be able to read this file.",
      "none: the daemon stays who it is", "vpn", true},
     {kInterface, "Workers", "1 … 64",
      "How many threads carry packets, each with its own queue of the interface and its own sockets. Packets "

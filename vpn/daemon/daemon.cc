@@ -38,8 +38,7 @@ size_t workers_for(uint16_t configured) {
 
 // What a change that failed leaves as an errno for `wg`.
 int to_errno(const Error& error) {
-  if (error.where == "peers") return ENOMEM;
-  return error.where.starts_with("UDP port") ? EADDRINUSE : EINVAL;
+  return error.error_number != 0 ? error.error_number : EINVAL;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <set>
 #include <utility>
 
@@ -192,7 +193,7 @@ Result<bool, Error> Device::check_peer_count(const config::DeviceChange& change)
   return fail(Error{
       "peers", 0, "",
       std::to_string(after) + " are more than the " + std::to_string(kMostPeers) + " that an interface takes",
-      "share them among several interfaces"});
+      "share them among several interfaces", ENOMEM});
 }
 
 Result<bool, Error> Device::apply(const config::DeviceChange& change) {

@@ -132,9 +132,14 @@ Error privilege_error(const std::string& what) {
           "run as root, or take 'User' out of the configuration"};
 }
 
-Result<bool, Error> keep_only_net_admin(const UserIds* user) {
+Result<bool, Error> keep_only_what_serving_needs(const UserIds* user) {
+  // The port may be one below 1024, and is opened anew when it changes or the link comes up. Who was started
+  // without that right does without it.
+  const bool has_low_ports = capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE) != 0;
   capng_clear(CAPNG_SELECT_BOTH);
-  capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), CAP_NET_ADMIN);
+  constexpr auto kHeld = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
+  capng_update(CAPNG_ADD, kHeld, CAP_NET_ADMIN);
+  if (has_low_ports) capng_update(CAPNG_ADD, kHeld, CAP_NET_BIND_SERVICE);
   if (user != nullptr) {
     const auto flags = static_cast<capng_flags_t>(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (capng_change_id(static_cast<int>(user->user), static_cast<int>(user->group), flags) != 0) {
@@ -168,7 +173,7 @@ void forbid_core_dumps() noexcept {
 }
 
 Result<bool, Error> drop_privileges(const UserIds* user) {
-  if (auto kept = keep_only_net_admin(user); !kept) return kept;
+  if (auto kept = keep_only_what_serving_needs(user); !kept) return kept;
   // Becoming another user may have made the process debuggable again.
   forbid_core_dumps();
   return true;

@@ -19,8 +19,8 @@ struct UserIds {
 // No core dumps and no debugger of the same user: both would show keys.
 void forbid_core_dumps() noexcept;
 
-// Keeps CAP_NET_ADMIN alone, and becomes `user` unless that is null. Capabilities belong to threads: those
-// made before keep theirs.
+// Keeps CAP_NET_ADMIN and, where it is there, CAP_NET_BIND_SERVICE alone, and becomes `user` unless that is
+// null. Capabilities belong to threads: those made before keep theirs.
 [[nodiscard]] Result<bool, Error> drop_privileges(const UserIds* user);
 
 // Leaves to every thread only the system calls that serving needs; the others answer EPERM.

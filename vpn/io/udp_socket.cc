@@ -152,7 +152,7 @@ Result<UdpSocket, Error> UdpSocket::open(const UdpOptions& options) {
   if (!fd.is_open()) {
     const int error_number = errno;
     return fail(Error{where, 0, "", error_text(error_number),
-                      error_number == EAFNOSUPPORT ? "" : "see the kernel's log"});
+                      error_number == EAFNOSUPPORT ? "" : "see the kernel's log", error_number});
   }
   if (options.reuse_port) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (ipv4) {
@@ -178,7 +178,8 @@ Result<UdpSocket, Error> UdpSocket::open(const UdpOptions& options) {
   socklen_t length = to_sockaddr(any, address);
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
     const int error_number = errno;
-    Error error{where, 0, "", "cannot listen: " + error_text(error_number), "choose another port"};
+    Error error{where,       0, "", "cannot listen: " + error_text(error_number), "choose another port",
+                error_number};
     if (error_number == EADDRINUSE) error.problem = "taken by another program";
     if (error_number == EADDRINUSE)
       error.remedy = "end that program ('ss -ulpn' names it), or choose another ListenPort";
