@@ -409,6 +409,20 @@ def test_a_real_resolvconf_puts_the_tunnels_name_server_first(world: World, pack
     assert_unchanged(world, before, end)
 
 
+@pytest.mark.req("M5.3")
+@pytest.mark.parametrize("method", ["resolvconf", "openresolv", "file"])
+def test_search_domains_alone_leave_the_name_servers(world: World, method: str) -> None:
+    """Whoever gives no server has none to give: names go on being asked for as before, and with the domain."""
+    if method != "file":
+        lay_down(world, method)
+    before = state_of(world.client)
+    world.client.run(VPN, "up", world.client_config("DNS = corp.example", allowed="10.50.0.0/16"))
+    assert name_servers(world) == ["192.168.7.1"]
+    assert "corp.example" in world.client.sh("grep ^search /etc/resolv.conf")
+    world.client.run(VPN, "down", "cli0")
+    assert_unchanged(world, before, "down")
+
+
 @pytest.mark.req("M5.3", "W4")
 @pytest.mark.parametrize("method", ["resolvconf", "file"])
 @pytest.mark.parametrize("user", ["", "User = nobody"])

@@ -33,12 +33,13 @@ std::string with_first_line(const std::string& interface, const std::string& bod
          sum_of(body) + "\n" + body;
 }
 
-std::string contents(const std::string& interface, const SetDns& dns) {
-  std::string text;
+std::string contents(const std::string& interface, const SetDns& dns, const std::string& former) {
+  std::string text = dns.servers.empty() ? former : "";
+  if (!text.empty() && text.back() != '\n') text += "\n";
   for (const IpAddress& server : dns.servers) text += "nameserver " + server.to_string() + "\n";
   std::string search;
   for (const std::string& domain : dns.search) search += " " + domain;
-  if (!search.empty()) text += "search" + search + "\n";
+  if (!search.empty()) text += "search" + search + "\n";  // the last in a file is the one that counts
   return with_first_line(interface, text);
 }
 
@@ -124,7 +125,8 @@ Result<bool, Error> DnsFile::replace(const SetDns& dns) const {
     sync_folder(path_);
   }
   fault_point();
-  if (!write_whole(ours, contents(interface_, dns)) || rename(ours.c_str(), path_.c_str()) != 0) {
+  if (!write_whole(ours, contents(interface_, dns, read_text(former_))) ||
+      rename(ours.c_str(), path_.c_str()) != 0) {
     const int error_number = errno;
     unlink(ours.c_str());
     static_cast<void>(restore());

@@ -104,7 +104,9 @@ Result<bool, Error> add_to_resolvconf(const std::string& interface, const SetDns
   for (const IpAddress& server : dns.servers) input += "nameserver " + server.to_string() + "\n";
   for (const std::string& domain : dns.search) input += "search " + domain + "\n";
   // First in order, and alone where resolvconf knows how.
-  return run({kProgram, "-a", record_of(interface), "-m", "0", "-x"}, input);
+  std::vector<std::string> words{kProgram, "-a", record_of(interface), "-m", "0"};
+  if (dns.everything) words.emplace_back("-x");
+  return run(std::move(words), input);
 }
 
 Result<bool, Error> remove_from_resolvconf(const std::string& interface) {

@@ -75,7 +75,8 @@ struct SetFirewall {
   friend bool operator==(const SetFirewall&, const SetFirewall&) = default;
 };
 
-// Name resolution: the servers and search domains. `everything`: for all names, not only these domains.
+// Name resolution: the servers and search domains. `everything`: for all names, not only these domains. Where
+// there is no server, the host's own stay.
 struct SetDns {
   std::vector<IpAddress> servers;
   std::vector<std::string> search;
