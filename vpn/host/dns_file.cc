@@ -118,7 +118,8 @@ Result<bool, Error> DnsFile::may_replace() const {
 
 Result<bool, Error> DnsFile::replace(const SetDns& dns) const {
   const std::string ours = path_ + ".new-" + interface_;
-  if (!is_replaced()) {
+  const bool is_first = !is_replaced();
+  if (is_first) {
     const bool kept = exists(path_) ? linkat(AT_FDCWD, path_.c_str(), AT_FDCWD, former_.c_str(), 0) == 0
                                     : write_whole(former_ + kAbsent, "");
     if (!kept) return fail(failed("cannot be kept", errno));
@@ -129,7 +130,7 @@ Result<bool, Error> DnsFile::replace(const SetDns& dns) const {
       rename(ours.c_str(), path_.c_str()) != 0) {
     const int error_number = errno;
     unlink(ours.c_str());
-    static_cast<void>(restore());
+    if (is_first) static_cast<void>(restore());
     return fail(failed("cannot be replaced", error_number));
   }
   sync_folder(path_);

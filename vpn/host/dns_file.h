@@ -19,6 +19,7 @@ class DnsFile {
 
   // Nothing, or why replace() would fail.
   [[nodiscard]] Result<bool, Error> may_replace() const;
+  // After an error all is as before.
   [[nodiscard]] Result<bool, Error> replace(const SetDns& dns) const;
   // True: the former file is back, or there was nothing to put back. False: somebody has changed ours
   // meanwhile; that one stays, and the former one is gone.

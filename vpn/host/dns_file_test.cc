@@ -50,5 +50,22 @@ TEST_F(DnsFileTest, SearchDomainsAloneLeaveTheServers) {
   EXPECT_EQ(text(), kFormer);
 }
 
+// A full disk is one of the reasons; here a folder is where the new file is written.
+TEST_F(DnsFileTest, AChangeThatFailsLeavesWhatWasThereBeforeIt) {
+  const std::filesystem::path obstacle = path_.string() + ".new-wg0";
+  std::filesystem::create_directory(obstacle);
+  EXPECT_FALSE(file().replace(dns("198.51.100.1")).has_value());
+  EXPECT_EQ(text(), kFormer);
+  EXPECT_FALSE(file().is_replaced());
+  std::filesystem::remove(obstacle);
+  ASSERT_TRUE(file().replace(dns("198.51.100.1")).has_value());
+  std::filesystem::create_directory(obstacle);
+  EXPECT_FALSE(file().replace(dns("198.51.100.2")).has_value());
+  EXPECT_EQ(body(), "nameserver 198.51.100.1\n") << "the tunnel stands, and so do its servers";
+  std::filesystem::remove(obstacle);
+  EXPECT_TRUE(file().restore().value_or(false));
+  EXPECT_EQ(text(), kFormer);
+}
+
 }  // namespace
 }  // namespace vpn::host
