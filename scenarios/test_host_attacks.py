@@ -153,26 +153,28 @@ def test_nothing_leaks_while_the_daemon_dies_and_comes_back(world: World) -> Non
 
 
 @contextlib.contextmanager
-def cgroup(world: World) -> Iterator[str]:
-    """A group of the client's own, in the cgroup2 hierarchy."""
+def cgroup(world: World, hierarchy: str = "/sys/fs/cgroup") -> Iterator[str]:
+    """A group of the client's own, in the cgroup2 hierarchy, which is mounted there."""
     if "cgroup2" not in pathlib.Path("/proc/filesystems").read_text():
         cannot_run("the kernel has no cgroup2", "a kernel with CONFIG_CGROUPS and CONFIG_SOCK_CGROUP_DATA")
     name = f"vpn-test-{os.getpid()}"
-    world.client.sh("mount -t cgroup2 cgroup2 /sys/fs/cgroup")
-    world.client.sh(f"mkdir /sys/fs/cgroup/{name}")
+    if hierarchy != "/sys/fs/cgroup":
+        world.client.sh(f"mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir {hierarchy}")
+    world.client.sh(f"mount -t cgroup2 cgroup2 {hierarchy}; mkdir {hierarchy}/{name}")
+    in_nft = f"{hierarchy}/{name}".removeprefix("/sys/fs/cgroup/")
     try:
         refused = world.client.run("nft", f"add table inet t; add chain inet t c {{ type filter hook output priority 0; }}; "
-                                   f"add rule inet t c socket cgroupv2 level 1 \"{name}\" accept; delete table inet t", check=False)
+                                   f"add rule inet t c socket cgroupv2 level 1 \"{in_nft}\" accept; delete table inet t", check=False)
         if refused.returncode != 0:
             cannot_run("nftables here cannot match cgroups", "a kernel with CONFIG_NFT_SOCKET and CONFIG_SOCK_CGROUP_DATA")
         yield name
     finally:
-        wait_for(lambda: world.client.run("rmdir", f"/sys/fs/cgroup/{name}", check=False).returncode == 0, "the group to be empty")
+        wait_for(lambda: world.client.run("rmdir", f"{hierarchy}/{name}", check=False).returncode == 0, "the group to be empty")
 
 
-def web_from(world: World, group: str) -> str:
+def web_from(world: World, group: str, hierarchy: str = "/sys/fs/cgroup") -> str:
     ask = f"import socket; c = socket.create_connection(('{WEB}', 80), 5); print(c.recv(99).decode())"
-    return world.client.sh(f"echo 0 >/sys/fs/cgroup/{group}/cgroup.procs; exec /usr/bin/python3 -c \"{ask}\"").strip()
+    return world.client.sh(f"echo 0 >{hierarchy}/{group}/cgroup.procs; exec /usr/bin/python3 -c \"{ask}\"").strip()
 
 
 @pytest.mark.req("M5.2")
@@ -224,18 +226,22 @@ def test_a_cgroup_that_is_made_anew_is_followed(world: World, key: str, inside: 
 
 
 @pytest.mark.req("M5.2")
+@pytest.mark.parametrize("hierarchy", ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"])
 @pytest.mark.parametrize("key, inside, outside", [("BypassCgroup", CLIENT, SERVER), ("TunnelCgroup", SERVER, CLIENT)])
-def test_a_cgroup_may_come_later(world: World, key: str, inside: str, outside: str) -> None:
-    """What starts at boot in any order, and before the tunnel is started again. Until the unit is there all goes as without it, which is said."""
+def test_a_cgroup_may_come_later(world: World, key: str, inside: str, outside: str, hierarchy: str) -> None:
+    """What starts at boot in any order, and before the tunnel is started again. Until the unit is there all goes as without it, which is
+    said. Also where both versions of cgroups are in use, and this one is below the other."""
     world.serve()
-    with cgroup(world) as group:
+    with cgroup(world, hierarchy) as group:
         said = world.client.run(VPN, "up", world.client_config(f"{key} = {group}/late.service")).stderr
-        assert said.count(f"a cgroup is not there, and is waited for cgroup=/sys/fs/cgroup/{group}/late.service") == 1
+        assert said.count(f"a cgroup is not there, and is waited for cgroup={hierarchy}/{group}/late.service") == 1
         assert world.client.ask("tcp", WEB, 80) == outside
-        world.client.sh(f"mkdir /sys/fs/cgroup/{group}/late.service")
-        wait_for(lambda: web_from(world, f"{group}/late.service") == inside, "the unit to be followed")
+        world.client.sh(f"mkdir {hierarchy}/{group}/late.service")
+        wait_for(lambda: web_from(world, f"{group}/late.service", hierarchy) == inside, "the unit to be followed")
+        world.client.run(VPN, "reload", world.client_config(f"{key} = {group}/late.service\nAllowLan = 172.16.0.0/16"))
+        assert web_from(world, f"{group}/late.service", hierarchy) == inside
         world.client.run(VPN, "down", "cli0")
-        wait_for(lambda: world.client.run("rmdir", f"/sys/fs/cgroup/{group}/late.service", check=False).returncode == 0, "the group to be empty")
+        wait_for(lambda: world.client.run("rmdir", f"{hierarchy}/{group}/late.service", check=False).returncode == 0, "the group to be empty")
 
 
 BUS = """<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
