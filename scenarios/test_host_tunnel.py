@@ -34,6 +34,31 @@ def test_full_tunnel_carries_both_families_and_nothing_in_clear(world: World) ->
     assert state_of(world.client) == before
 
 
+@pytest.mark.req("M5.1", "W4")
+@pytest.mark.parametrize("interface", ["", "KillSwitch = on", "FwMark = 77"])
+def test_wg_takes_no_full_tunnel_its_mark(world: World, interface: str) -> None:
+    """What `wg` is given of the tunnel's own file names no mark, or says that there is none; another one ends with a reload."""
+    world.serve()
+    config = world.client_config(interface)
+    world.client.run(VPN, "up", config)
+    mark = world.client.run("wg", "show", "cli0", "fwmark").stdout
+    stripped = world.write_config(world.client, "stripped", f"""[Interface]
+PrivateKey = {world.keys['client'][0]}
+[Peer]
+PublicKey = {world.keys['server'][1]}
+AllowedIPs = 0.0.0.0/0, ::/0
+Endpoint = {SERVER}:51820
+""")
+    for words in (["syncconf", "cli0", stripped], ["setconf", "cli0", stripped], ["set", "cli0", "fwmark", "0"]):
+        world.client.run("wg", *words)
+        assert world.client.run("wg", "show", "cli0", "fwmark").stdout == mark
+        assert ask_web(world) == {WEB: SERVER, WEB6: "2001:db8:51::10"}, words
+    world.client.run("wg", "set", "cli0", "fwmark", "0x99")
+    world.client.run(VPN, "reload", config)
+    assert world.client.run("wg", "show", "cli0", "fwmark").stdout == mark
+    assert ask_web(world) == {WEB: SERVER, WEB6: "2001:db8:51::10"}
+
+
 @pytest.mark.req("M5.2")
 def test_split_tunnel_by_prefix(world: World) -> None:
     world.serve()

@@ -16,6 +16,7 @@
 #include "vpn/daemon/readiness.h"
 #include "vpn/host/config_check.h"
 #include "vpn/host/firewall_rules.h"
+#include "vpn/host/host_change.h"
 #include "vpn/io/process.h"
 
 namespace vpn::daemon {
@@ -460,6 +461,8 @@ std::string Daemon::answer_set(std::string_view lines) {
                  {{"line", std::to_string(change.error().line)}, {"key", change.error().key}});
     return errno_line(-change.error().error_number);
   }
+  // `wg syncconf` asks for no mark where its file names none, as the tunnel's own file does not.
+  if (change->fwmark == 0U && host_ && host::needs_mark(config_)) change->fwmark = host_->mark_for(config_);
   auto applied = device_->apply(*change);
   if (applied) follow_listen_port();
   if (applied) return errno_line(0);
@@ -538,7 +541,9 @@ Result<std::string, Error> Daemon::reload() {
   if (auto fine = check_wanted(wanted, resolved); !fine) return fail(std::move(fine.error()));
   if (auto changed = host_->change_to(wanted); !changed) return fail(std::move(changed.error()));
   config::DeviceChange change = config::change_between(config_, wanted, resolved);
-  if (const uint32_t mark = host_->mark_for(wanted); mark != host_->mark_for(config_)) change.fwmark = mark;
+  // Somebody may have set another by `wg`, past which what needs the mark shuts the encrypted packets out.
+  const uint32_t mark = host_->mark_for(wanted);
+  if (host::needs_mark(wanted) || mark != host_->mark_for(config_)) change.fwmark = mark;
   if (auto applied = device_->apply(change); !applied) {
     static_cast<void>(host_->change_to(config_));
     return fail(std::move(applied.error()));
