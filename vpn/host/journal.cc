@@ -205,9 +205,18 @@ std::vector<JournalEntry> Journal::standing(const std::string& interface) {
   return std::move(contents->standing);
 }
 
+// Of what could not be written nothing stays: the next line would join half a one, and be lost with it.
 bool Journal::append(const std::string& text) noexcept {
-  appended_count_ += static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-  return write_all(file_.get(), text);
+  struct stat before {};
+  const bool is_known = fstat(file_.get(), &before) == 0;
+  if (is_known && write_all(file_.get(), text)) {
+    appended_count_ += static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+    return true;
+  }
+  const int error_number = errno;
+  [[maybe_unused]] const int mended = is_known ? ftruncate(file_.get(), before.st_size) : -1;
+  errno = error_number;
+  return false;
 }
 
 // Whoever looks meanwhile finds the one file or the other, each whole, and each with our lock on it.
@@ -232,12 +241,16 @@ void Journal::compact_when_long() noexcept {
 Result<bool, Error> Journal::announce(std::vector<JournalEntry>& entries) {
   compact_when_long();
   std::string text;
+  std::map<uint64_t, std::string> lines;
   for (JournalEntry& entry : entries) {
     if (std::holds_alternative<AddAddress>(entry.change)) continue;
     entry.id = ++contents_.last_id;
-    text += lines_[entry.id] = announcement_line(entry);
+    text += lines[entry.id] = announcement_line(entry);
   }
-  if (text.empty() || append(text)) return true;
+  if (text.empty() || append(text)) {
+    lines_.merge(lines);
+    return true;
+  }
   return fail(Error{path_, 0, "", "cannot be written: " + error_text(errno), "make room in /run"});
 }
 

@@ -50,7 +50,8 @@ class Journal {
     return contents_.addresses;
   }
 
-  // On disk when it returns; gives every entry its id. Nothing may be done before.
+  // On disk when it returns; gives every entry its id. Nothing may be done before. After an error the file is
+  // as it was.
   [[nodiscard]] Result<bool, Error> announce(std::vector<JournalEntry>& entries);
   void note_undone(uint64_t id) noexcept;
   // As addresses() has them. What is new of them is on disk when it returns, all at once: a gateway has

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -66,6 +68,48 @@ TEST_F(JournalTest, HoldsNoMoreThanStandsHoweverOftenItChanged) {
   EXPECT_EQ(again->addresses().at("other.example.org:1"), "192.0.2.2:1");
   again->remove();
   EXPECT_FALSE(std::filesystem::exists(folder_)) << "the last one takes it along";
+}
+
+// No file of this process grows beyond this, as if the disk were full; until it is gone.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, signal_before_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*signal_before_)(int) = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before_{};
+};
+
+TEST_F(JournalTest, WhatAFullDiskCutOffLeavesNothingBehind) {
+  {
+    auto journal = open();
+    ASSERT_TRUE(journal.has_value());
+    announce(*journal, kRoute);
+    std::vector<JournalEntry> entries{{0, SetSysctl{"net/ipv4/ip_forward", "1"}, ""}};
+    {
+      const FullDisk full(std::filesystem::file_size(path_) + 10);
+      const bool announced = journal->announce(entries).has_value();
+      ASSERT_FALSE(announced);
+    }
+    announce(*journal, SetDns{});
+    for (int round = 0; round < 300; ++round) journal->note_addresses({{"a:1", std::to_string(round)}});
+    EXPECT_LT(line_count(), 300U) << "the file was made anew, of what was announced";
+  }
+  const auto again = open();
+  ASSERT_TRUE(again.has_value());
+  ASSERT_EQ(again->found().size(), 2U);
+  EXPECT_EQ(again->found()[0].change, kRoute);
+  EXPECT_EQ(again->found()[1].change, HostChange(SetDns{}));
 }
 
 // A crash while the replacement is written leaves the journal as it was.
