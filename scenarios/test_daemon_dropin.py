@@ -253,7 +253,7 @@ def test_an_invited_client_gets_through(pair: Pair) -> None:
                                      "Address = 10.9.0.1/24, fd09::1/64\nSaveConfig = true\n")
     daemon = pair.right.start_vpn_file(server)
     client = pair.left.folder / f"{unique_name()}.conf"
-    said = pair.right.run(VPN, "invite", server, "--endpoint", "192.0.2.2", "--output", client).stdout
+    said = pair.right.run(VPN, "invite", server, "--endpoint", "192.0.2.2", "--name", "laptop of Ann", "--output", client).stdout
     assert f"added to {server} and the running {daemon.interface}" in said and "10.9.0.2" in said
     assert client.stat().st_mode & 0o777 == 0o600
     pair.left.start_vpn_file(client)
@@ -263,6 +263,17 @@ def test_an_invited_client_gets_through(pair: Pair) -> None:
     assert len(invited) == 1
     assert daemon.stop() == 0
     assert re.findall(r"PublicKey = (\S+)", server.read_text()) == invited, "SaveConfig keeps whoever was invited"
+    assert "Name = laptop of Ann\n" in server.read_text()
+
+
+def test_a_peer_keeps_its_name_whoever_sets_it_anew(pair: Pair) -> None:
+    """`wg setconf` replaces all peers, and knows no names."""
+    peer = f"[Peer]\nPublicKey = {new_key().public}\n"
+    path = pair.left.write_config(f"[Interface]\nPrivateKey = {new_key().private}\n{peer}Name = laptop of Ann\n")
+    daemon = pair.left.start_vpn_file(path)
+    assert "name=laptop of Ann\n" in daemon.request("get=1\n\n")
+    daemon.wg("setconf", pair.left.write_config(peer))
+    assert "name=laptop of Ann\n" in daemon.request("get=1\n\n")
 
 
 # ── What a reload says ──

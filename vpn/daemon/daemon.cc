@@ -464,6 +464,7 @@ std::string Daemon::answer_set(std::string_view lines) {
   // `wg syncconf` asks for no mark where its file names none, as the tunnel's own file does not.
   if (change->fwmark == 0U && host_ && host::needs_mark(config_)) change->fwmark = host_->mark_for(config_);
   auto applied = device_->apply(*change);
+  if (applied && change->replace_peers) name_peers();  // those that stay are new ones by now
   if (applied) follow_listen_port();
   if (applied) return errno_line(0);
   log_.warning("control request refused", {{"error", applied.error().to_string()}});
@@ -631,10 +632,16 @@ void Daemon::save_config() {
   saved.interface.listen_port = report.listen_port;
   // The mark of a full tunnel is chosen anew at each start.
   if (report.fwmark != host_->mark_for(config_)) saved.interface.fwmark = report.fwmark;
+  // Who was invited since has a name in the file alone: the control socket knows none.
+  const auto file = read_config(*options_.config_path);
   saved.peers.clear();
   for (const config::PeerReport& peer : report.peers) {
     config::PeerConfig& one = saved.peers.emplace_back();
-    if (const config::PeerConfig* known = config_.find_peer(peer.public_key)) one = *known;
+    if (const config::PeerConfig* known = config_.find_peer(peer.public_key)) {
+      one = *known;
+    } else if (const auto* invited = file ? file->config.find_peer(peer.public_key) : nullptr) {
+      one.name = invited->name;
+    }
     one.public_key = peer.public_key;
     one.preshared_key = peer.preshared_key.is_zero() ? std::nullopt : std::optional(peer.preshared_key);
     one.allowed_ips = peer.allowed_ips;
