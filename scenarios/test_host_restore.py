@@ -333,6 +333,17 @@ def test_cleanup_leaves_a_running_tunnel_alone(world: World) -> None:
     assert state_of(world.client) == up
 
 
+@pytest.mark.parametrize("interface", ["", "cli0"])
+def test_cleanup_leaves_a_running_tunnel_of_another_namespace_its_name_servers(world: World, interface: str) -> None:
+    """Whose /etc is the same: what was there before the tunnel is found there, but the tunnel is not over."""
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}"))
+    world.client.sh("ip netns add inner; ip -n inner link set lo up")
+    world.client.run("ip", "netns", "exec", "inner", VPN, "cleanup", *filter(None, [interface]))
+    assert name_servers(world) == [NAMES]
+    world.client.run(VPN, "down", "cli0")
+    assert name_servers(world) == ["192.168.7.1"]
+
+
 def test_reload_undoes_what_the_file_no_longer_says(world: World) -> None:
     world.client.run(VPN, "up", world.client_config(allowed="10.50.0.0/16"))
     few = state_of(world.client)

@@ -63,11 +63,12 @@ Result<std::unique_ptr<HostState>, Error> HostState::open(Netlink& netlink, cons
   for (const JournalEntry& entry : state->journal_.found()) {
     state->applied_.push_back({entry.change, true, entry.id, entry.former});
   }
-  // After a power cut there is no journal, but a file that was kept.
+  // After a power cut there is no journal, but a file that was kept; as there is where another network
+  // namespace, which has the same /etc, has an interface of this name.
   const bool has_dns = std::any_of(state->applied_.begin(), state->applied_.end(), [](const Applied& one) {
     return std::holds_alternative<SetDns>(one.change);
   });
-  if (!has_dns && DnsFile(interface).is_replaced())
+  if (!has_dns && DnsFile(interface).is_replaced() && !Journal::is_locked_elsewhere(interface))
     state->applied_.push_back({SetDns{}, true, 0, std::string(dns_method_name(DnsMethod::kFile))});
   return state;
 }

@@ -147,6 +147,13 @@ bool Journal::is_locked(const std::string& interface) noexcept {
   return is_file_locked(path_of(interface));
 }
 
+bool Journal::is_locked_elsewhere(const std::string& interface) {
+  const auto files = all_files();
+  return std::any_of(files.begin(), files.end(), [&](const auto& path) {
+    return interface_of(path) == interface && !is_of_this_namespace(path) && is_file_locked(path);
+  });
+}
+
 Result<Journal, Error> Journal::open(const std::string& interface, std::chrono::milliseconds patience) {
   if (auto made = make_folder(); !made) return fail(std::move(made.error()));
   return open_file(path_of(interface), interface, patience);

@@ -42,6 +42,8 @@ class Journal {
 
   // Whether a process has the interface's journal open.
   [[nodiscard]] static bool is_locked(const std::string& interface) noexcept;
+  // The same of an interface of this name in another network namespace.
+  [[nodiscard]] static bool is_locked_elsewhere(const std::string& interface);
 
   // What was done and not undone when the file was opened, in the order of doing.
   [[nodiscard]] const std::vector<JournalEntry>& found() const noexcept { return contents_.standing; }
