@@ -218,3 +218,25 @@ def test_a_neighbour_cannot_find_out_the_tunnels_address(world: World) -> None:
     assert world.rogue.run("ping", "-I", "eth0", "-c1", "-W1", TUNNEL_CLIENT, check=False).returncode != 0
     world.rogue.run("ping", "-c1", "-W5", ROUTER)
     assert not any(f"Reply {TUNNEL_CLIENT} is-at" in line for line in capture.lines("ICMP echo reply"))
+
+
+def test_an_address_that_another_interface_has_too_is_not_cut_off(world: World) -> None:
+    """Whichever had it first; but a LAN that gives it to the host to get at a full tunnel's connections gets nothing."""
+    def config(allowed: str) -> str:
+        path = pathlib.Path(world.client_config(allowed=allowed))
+        path.write_text(path.read_text().replace(f"{TUNNEL_CLIENT}/24", f"{TUNNEL_CLIENT}/32, {CLIENT}/32"))
+        return str(path)
+
+    def reaches(address: str) -> bool:
+        return world.rogue.run("ping", "-c1", "-W1", address, check=False).returncode == 0
+
+    world.rogue.sh(f"ip route add {TUNNEL_CLIENT}/32 via {CLIENT}")
+    world.client.run(VPN, "up", config("10.50.0.0/16"))
+    assert reaches(CLIENT) and not reaches(TUNNEL_CLIENT)
+    world.client.sh(f"ip addr add {TUNNEL_CLIENT}/32 dev eth0")
+    wait_for(lambda: reaches(TUNNEL_CLIENT), "the address to be left to the other interface")
+    world.client.sh(f"ip addr del {TUNNEL_CLIENT}/32 dev eth0")
+    wait_for(lambda: not reaches(TUNNEL_CLIENT), "it to be the tunnel's alone again")
+    world.client.run(VPN, "reload", config("0.0.0.0/0"))
+    guarded = world.client.sh("nft list table inet vpn_cli0 | grep 'fib saddr type != local drop'")
+    assert CLIENT in guarded and TUNNEL_CLIENT in guarded

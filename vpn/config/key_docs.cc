@@ -20,8 +20,10 @@ constexpr KeyDoc kDocs[] = {
      "0xca6c"},
     {kInterface, "Address", "ADDRESS/LENGTH, …",
      "The addresses of the interface, IPv4 and IPv6, with the length of the network around them. A bare "
-     "address "
-     "stands for itself alone.",
+     "address stands for itself alone. What comes to one of them from outside the tunnel is dropped, so that "
+     "nobody on a link finds it out (CVE-2019-14899), unless Table is off; but where another interface has "
+     "the "
+     "same address, only by a full tunnel or with KillSwitch.",
      "none", "10.0.0.1/24, fd00::1/64"},
     {kInterface, "MTU", "BYTES",
      "The largest packet inside the tunnel, 576 to 65535. Each packet grows by 60 bytes over IPv4 and by 80 "

@@ -174,6 +174,18 @@ std::vector<host::OtherTunnel> HostSide::other_tunnels() {
   return others;
 }
 
+// What shuts all others out of an address would cut off who has the same one elsewhere. But a LAN may well
+// give us the tunnel's address to get at its connections, and what takes everything is for such LANs.
+std::set<IpAddress> HostSide::shared_addresses(const config::Config& config) {
+  std::set<IpAddress> shared;
+  if (host::needs_mark(config)) return shared;
+  const std::set<IpAddress> others = netlink_->addresses_of_others(interface_index_);
+  for (const IpPrefix& own : config.interface.addresses) {
+    if (others.contains(own.address)) shared.insert(own.address);
+  }
+  return shared;
+}
+
 // A full tunnel's table comes before main, where others have their routes.
 void HostSide::tell_of_other_tunnels(const config::Config& config) {
   if (!host::is_full_tunnel(config)) return;
@@ -200,6 +212,7 @@ void HostSide::look_around(const config::Config& config, host::HostFacts& facts)
   const bool is_full = host::is_full_tunnel(config);
   if (is_full && !facts.sessions) facts.sessions = host::sessions_from_outside();
   if (!is_full) facts.sessions.reset();
+  facts.shared_addresses = shared_addresses(config);
   facts.other_tunnels = is_full ? other_tunnels() : std::vector<host::OtherTunnel>();
   const bool is_gateway = host::is_gateway(config);
   if (is_gateway && !facts.forwarding) facts.forwarding = host::look_before_forwarding(*netlink_);
@@ -247,10 +260,12 @@ void HostSide::follow_cgroups(const config::Config& config) {
     log_.warning("the firewall does not follow a cgroup", {{"error", changed.error().to_string()}});
 }
 
-void HostSide::follow_other_tunnels(const config::Config& config) {
-  if (!state_ || !is_up_ || !host::is_full_tunnel(config) || other_tunnels() == facts_.other_tunnels) return;
+void HostSide::follow_other_interfaces(const config::Config& config) {
+  if (!state_ || !is_up_) return;
+  const bool has_same_tunnels = !host::is_full_tunnel(config) || other_tunnels() == facts_.other_tunnels;
+  if (has_same_tunnels && shared_addresses(config) == facts_.shared_addresses) return;
   if (auto changed = change_to(config); !changed)
-    log_.warning("what is another tunnel's is not left to it", {{"error", changed.error().to_string()}});
+    log_.warning("what is another interface's is not left to it", {{"error", changed.error().to_string()}});
 }
 
 void HostSide::follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,8 +54,9 @@ class HostSide {
   void follow_listen_port(const config::Config& config, uint16_t port);
   // The firewall has the cgroups as they are, from now on.
   void follow_cgroups(const config::Config& config);
-  // A full tunnel leaves to other tunnels of ours what is theirs, from now on.
-  void follow_other_tunnels(const config::Config& config);
+  // A full tunnel leaves to other tunnels of ours what is theirs, and any other one to other interfaces the
+  // addresses that they have too, from now on.
+  void follow_other_interfaces(const config::Config& config);
   // The routes of these peers have these MTUs, from now on, and those of all others the tunnel's.
   void follow_path_mtus(const config::Config& config, std::map<PublicKey, uint16_t> mtus);
   // Makes the firewall again where somebody else has taken it away, and says so.
@@ -70,6 +72,7 @@ class HostSide {
  private:
   void look_around(const config::Config& config, host::HostFacts& facts);
   [[nodiscard]] std::vector<host::OtherTunnel> other_tunnels();
+  [[nodiscard]] std::set<IpAddress> shared_addresses(const config::Config& config);
   void tell_of_other_tunnels(const config::Config& config);
   void tell_of_cgroups(const config::Config& config);
   void tell_notes();

@@ -136,7 +136,7 @@ void Recovery::on_timer() {
     look_at_network_.reset();
     follow_mtu();
     follow_routes(false);
-    if (host_ != nullptr) host_->follow_other_tunnels(config_);
+    if (host_ != nullptr) host_->follow_other_interfaces(config_);
   }
   follow_some_routes(now);
   try_silent_peers(now);

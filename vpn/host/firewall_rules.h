@@ -23,7 +23,7 @@ struct TcpSession {
 
 struct FirewallSpec {
   std::string interface;
-  std::vector<IpAddress> own_addresses;  // the tunnel's
+  std::vector<IpAddress> own_addresses;  // the tunnel's alone
   uint32_t mark = 0;                     // of the encrypted packets; 0: they carry none
   uint16_t listen_port = 0;
   bool answers_anyone = false;  // a peer has no endpoint of its own, and is answered where it calls from

@@ -77,7 +77,9 @@ FirewallSpec firewall_for(const Config& config, const HostFacts& facts) {
   const config::InterfaceConfig& interface = config.interface;
   FirewallSpec spec;
   spec.interface = facts.interface;
-  for (const IpPrefix& address : interface.addresses) spec.own_addresses.push_back(address.address);
+  for (const IpPrefix& address : interface.addresses) {
+    if (!facts.shared_addresses.contains(address.address)) spec.own_addresses.push_back(address.address);
+  }
   spec.mark = facts.mark;
   spec.listen_port = facts.listen_port;
   spec.full_tunnel = is_full_tunnel(config);

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -121,6 +122,7 @@ struct HostFacts {
   std::map<std::string, uint64_t> cgroup_ids = {};  // of the configuration's that are there
   std::optional<ForwardingFacts> forwarding = {};   // when this host became a gateway
   std::vector<OtherTunnel> other_tunnels = {};      // beside a full one
+  std::set<IpAddress> shared_addresses = {};        // of the tunnel's, that other interfaces have too
   std::map<PublicKey, uint16_t> path_mtus;  // of peers to which less than the tunnel's MTU gets through
 };
 

@@ -95,6 +95,19 @@ TEST(HostPlan, AFullTunnelLeavesToOthersOfOursWhatIsTheirs) {
               testing::HasSubstr("oifname \"wg1\" accept"));
 }
 
+// CVE-2019-14899: nobody outside gets at the tunnel's addresses, but whoever has one of them too keeps it.
+TEST(HostPlan, TheFirewallGuardsTheAddressesThatAreTheTunnelsAlone) {
+  const Config config = config_of({"10.0.0.1/24", "192.0.2.1/32", "fd00::1/64"}, {"10.0.0.2/32"});
+  HostFacts known = facts();
+  known.shared_addresses = {*IpAddress::parse("192.0.2.1")};
+  const HostPlan plan = plan_host(config, known);
+  const std::string text = firewall_commands(std::get<SetFirewall>(plan.front()).spec);
+  EXPECT_THAT(text, testing::HasSubstr("ip daddr { 10.0.0.1 } fib"));
+  EXPECT_THAT(text, testing::HasSubstr("ip6 daddr { fd00::1 } fib"));
+  EXPECT_THAT(text, testing::HasSubstr("arp daddr ip { 10.0.0.1 } drop"));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("192.0.2.1")));
+}
+
 TEST(HostPlan, AGatewayForwardsAndStillHearsRouterAdvertisements) {
   Config config = config_of({"10.0.0.1/24"}, {"10.0.0.2/32"});
   config.interface.masquerade = "eth0";

@@ -12,6 +12,7 @@
 #include <netlink/route/route.h>
 
 #include <map>
+#include <span>
 
 #include "vpn/host/netlink_message.h"
 
@@ -29,6 +30,7 @@ using LinkPtr = std::unique_ptr<rtnl_link, Releaser<rtnl_link_put>>;
 using AddressPtr = std::unique_ptr<rtnl_addr, Releaser<rtnl_addr_put>>;
 using RoutePtr = std::unique_ptr<rtnl_route, Releaser<rtnl_route_put>>;
 using BytesPtr = std::unique_ptr<nl_addr, Releaser<nl_addr_put>>;
+using CachePtr = std::unique_ptr<nl_cache, Releaser<nl_cache_free>>;
 
 int family_of(IpFamily family) {
   return family == IpFamily::kIpv4 ? AF_INET : AF_INET6;
@@ -39,6 +41,16 @@ BytesPtr to_nl(const IpPrefix& prefix) {
   BytesPtr address(nl_addr_build(family_of(prefix.address.family()), bytes.data(), bytes.size()));
   nl_addr_set_prefixlen(address.get(), prefix.length);
   return address;
+}
+
+// Empty: of another family.
+std::optional<IpAddress> to_address(const nl_addr* address) {
+  if (address == nullptr) return std::nullopt;
+  const auto* const bytes = static_cast<const uint8_t*>(nl_addr_get_binary_addr(address));
+  const size_t length = nl_addr_get_len(address);
+  if (length == 4) return IpAddress::ipv4(std::span<const uint8_t, 4>(bytes, 4));
+  if (length == 16) return IpAddress::ipv6(std::span<const uint8_t, 16>(bytes, 16));
+  return std::nullopt;
 }
 
 Done done(int result, const std::string& what, int harmless) {
@@ -231,6 +243,19 @@ Done Netlink::remove_address(unsigned interface, const IpPrefix& address) {
   const AddressPtr object = address_of(interface, address);
   return done(rtnl_addr_delete(socket_.get(), object.get(), 0), "remove address " + address.to_string(),
               NLE_OBJ_NOTFOUND);
+}
+
+std::set<IpAddress> Netlink::addresses_of_others(unsigned own_interface) {
+  std::set<IpAddress> addresses;
+  nl_cache* found = nullptr;
+  if (rtnl_addr_alloc_cache(socket_.get(), &found) < 0) return addresses;
+  const CachePtr all(found);
+  for (nl_object* one = nl_cache_get_first(all.get()); one != nullptr; one = nl_cache_get_next(one)) {
+    auto* const address = reinterpret_cast<rtnl_addr*>(one);  // as libnl has it: what such a cache holds
+    if (static_cast<unsigned>(rtnl_addr_get_ifindex(address)) == own_interface) continue;
+    if (const auto local = to_address(rtnl_addr_get_local(address))) addresses.insert(*local);
+  }
+  return addresses;
 }
 
 Done Netlink::add_route(unsigned interface, const AddRoute& route, Existing existing) {

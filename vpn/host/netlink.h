@@ -54,6 +54,8 @@ class Netlink {
   // An address with its network, to which the kernel adds the route; and both off again.
   [[nodiscard]] Done add_address(unsigned interface, const IpPrefix& address);
   [[nodiscard]] Done remove_address(unsigned interface, const IpPrefix& address);
+  // All addresses of the other interfaces.
+  [[nodiscard]] std::set<IpAddress> addresses_of_others(unsigned own_interface);
   // A route into the interface; or, by another kind, one of no interface.
   [[nodiscard]] Done add_route(unsigned interface, const AddRoute& route, Existing existing);
   [[nodiscard]] Done remove_route(unsigned interface, const AddRoute& route);
