@@ -312,6 +312,22 @@ def test_an_endpoint_inside_the_tunnel_is_refused_at_a_reload_too(pair: Pair) ->
     assert "192.0.2.0/24" not in daemon.wg("show", "allowed-ips")
 
 
+def test_an_endpoint_on_our_own_link_may_be_inside_what_the_tunnel_takes(pair: Pair) -> None:
+    """As with wg-quick: the link's route is longer than that of AllowedIPs. Also at a reload, where the tunnel's own routes are there."""
+    keys = new_key(), new_key()
+    paths = [host.write_config(f"[Interface]\nPrivateKey = {keys[number - 1].private}\nListenPort = {51819 + number}\nAddress = 10.9.0.{number}/24\n"
+                               f"[Peer]\nPublicKey = {keys[2 - number].public}\nEndpoint = 192.0.2.{3 - number}:{51822 - number}\n"
+                               f"AllowedIPs = 10.9.0.0/24, 192.0.0.0/16\n") for number, host in ((1, pair.left), (2, pair.right))]
+    for path, host in zip(paths, (pair.left, pair.right)):
+        host.start_vpn_file(path)
+    pair.left.wait_ping("10.9.0.2")
+    pair.left.run(VPN, "reload", paths[0])
+    paths[0].write_text(paths[0].read_text().replace("192.0.0.0/16", "192.0.0.0/16, 192.0.2.2/32"))
+    refused = pair.left.run(VPN, "reload", paths[0], check=False)
+    assert refused.returncode == 1 and "Endpoint: 192.0.2.2 is inside AllowedIPs 192.0.2.2/32" in refused.stderr
+    assert pair.left.ping("10.9.0.2")
+
+
 # ── The installed program ──
 
 def test_what_make_install_installs_works(pair: Pair, tmp_path: pathlib.Path) -> None:

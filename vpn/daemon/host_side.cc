@@ -110,7 +110,13 @@ Result<bool, Error> HostSide::check(const config::Config& config, const config::
     facts.has_nftables = host::Firewall::open().has_value();
     facts_ = facts;
   }
-  if (auto fine = host::check_config(config, resolved, facts.mark, file); !fine) return fine;
+  std::optional<std::vector<IpPrefix>> others;  // asked for once, and only where they matter
+  const auto leads_past = [&](const IpAddress& to, unsigned longer_than) {
+    if (!others) others = netlink_->destinations_of_others(interface_index_);
+    return std::any_of(others->begin(), others->end(),
+                       [&](const IpPrefix& one) { return one.length > longer_than && one.contains(to); });
+  };
+  if (auto fine = host::check_config(config, resolved, facts.mark, leads_past, file); !fine) return fine;
   auto fine = state_->check(host::plan_host(config, facts));
   if (!fine && fine.error().where == interface_) fine.error().where = file;
   return fine;

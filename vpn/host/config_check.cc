@@ -2,6 +2,8 @@
 
 #include <net/if.h>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 
@@ -25,10 +27,10 @@ class AllowedIps {
       }
     }
   }
-  // The shortest of them that the address is inside.
+  // The longest of them that the address is inside.
   [[nodiscard]] std::optional<IpPrefix> find(const IpAddress& address) const {
     for (const uint8_t length : lengths_) {
-      if (length > address.bit_count()) break;
+      if (length > address.bit_count()) continue;
       const IpPrefix prefix{address.masked(length), length};
       if (prefixes_.contains(prefix)) return prefix;
     }
@@ -37,12 +39,24 @@ class AllowedIps {
 
  private:
   std::set<IpPrefix> prefixes_;
-  std::set<uint8_t> lengths_;
+  std::set<uint8_t, std::greater<>> lengths_;
 };
 
-// A full tunnel leaves marked packets alone; any other route into the tunnel takes what it matches.
+// The length of the longest route into the tunnel that would take the address: that of an allowed-IP, which
+// it is inside, or of the network of one of our addresses.
+unsigned length_of_route(const InterfaceConfig& interface, const IpPrefix& allowed,
+                         const IpAddress& address) {
+  unsigned length = allowed.length;
+  for (const IpPrefix& own : interface.addresses) {
+    if (own.contains(address)) length = std::max<unsigned>(length, own.length);
+  }
+  return length;
+}
+
+// A full tunnel leaves marked packets alone; any other route into the tunnel takes what it matches, where no
+// longer one leads elsewhere, as to a gateway on our own link.
 Result<bool, Error> check_endpoints(const Config& config, const config::ResolvedEndpoints& resolved,
-                                    const std::string& file) {
+                                    const LeadsPastTunnel& leads_past, const std::string& file) {
   const InterfaceConfig& interface = config.interface;
   const bool routes_in_main =
       interface.table.kind == RouteTable::Kind::kAuto ||
@@ -52,7 +66,8 @@ Result<bool, Error> check_endpoints(const Config& config, const config::Resolved
   for (const config::PeerConfig& peer : config.peers) {
     for (const UdpAddress& endpoint : config::candidates_of(peer, resolved)) {
       const auto prefix = allowed.find(endpoint.address);
-      if (!prefix) continue;
+      if (!prefix || leads_past(endpoint.address, length_of_route(interface, *prefix, endpoint.address)))
+        continue;
       return fail(
           Error{file, peer.endpoint_line.number, "Endpoint",
                 endpoint.address.to_string() + " is inside AllowedIPs " + prefix->to_string() +
@@ -78,7 +93,7 @@ Result<bool, Error> check_cgroups(const InterfaceConfig& interface, const std::s
 }  // namespace
 
 Result<bool, Error> check_config(const Config& config, const config::ResolvedEndpoints& resolved,
-                                 uint32_t mark, const std::string& file) {
+                                 uint32_t mark, const LeadsPastTunnel& leads_past, const std::string& file) {
   const InterfaceConfig& interface = config.interface;
   if (is_full_tunnel(config) && mark >= 253 && mark <= 255) {
     return fail(Error{file, 0, "FwMark",
@@ -90,7 +105,7 @@ Result<bool, Error> check_config(const Config& config, const config::ResolvedEnd
                       "there is no interface " + interface.masquerade, "give one that 'ip link' shows"});
   }
   if (auto fine = check_cgroups(interface, file); !fine) return fine;
-  return check_endpoints(config, resolved, file);
+  return check_endpoints(config, resolved, leads_past, file);
 }
 
 }  // namespace vpn::host

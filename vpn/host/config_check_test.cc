@@ -27,8 +27,15 @@ config::ResolvedEndpoints resolve(const config::Config& config) {
   return resolved;
 }
 
-std::string problem_of(const config::Config& config) {
-  const auto checked = check_config(config, resolve(config), kMark, "wg0.conf");
+// `others`: where the host's routes past the tunnel lead to.
+std::string problem_of(const config::Config& config, const std::vector<const char*>& others = {}) {
+  const auto leads_past = [&](const IpAddress& to, unsigned longer_than) {
+    return std::any_of(others.begin(), others.end(), [&](const char* text) {
+      const IpPrefix other = *IpPrefix::parse(text);
+      return other.length > longer_than && other.contains(to);
+    });
+  };
+  const auto checked = check_config(config, resolve(config), kMark, leads_past, "wg0.conf");
   return checked ? "" : checked.error().problem;
 }
 
@@ -44,6 +51,22 @@ TEST(ConfigCheck, NoEndpointMayBeInsideWhatTheTunnelTakes) {
   add_peer(config, "fd12::1", {});
   EXPECT_EQ(problem_of(config),
             "fd12::1 is inside AllowedIPs fd00::/8, so that the tunnel would run through itself");
+}
+
+// A host on a link of 10.1.0.0/24, whose gateway there is the way to the rest of 10.0.0.0/8.
+TEST(ConfigCheck, AnEndpointMayBeWhereALongerRouteLeadsPastTheTunnel) {
+  config::Config config;
+  add_peer(config, "10.1.0.1", {"10.0.0.0/8"});
+  EXPECT_NE(problem_of(config), "");
+  EXPECT_EQ(problem_of(config, {"10.1.0.0/24"}), "");
+  EXPECT_NE(problem_of(config, {"10.2.0.0/24"}), "") << "it leads elsewhere";
+  EXPECT_NE(problem_of(config, {"10.0.0.0/8", "0.0.0.0/0"}), "") << "neither is longer";
+  config.interface.addresses = {*IpPrefix::parse("10.1.0.9/28")};
+  EXPECT_NE(problem_of(config, {"10.1.0.0/24"}), "") << "our own network's route is longer still";
+  config.interface.addresses.clear();
+  config.peers.front().allowed_ips.push_back(*IpPrefix::parse("10.1.0.1/32"));
+  EXPECT_EQ(problem_of(config, {"10.1.0.0/24"}),
+            "10.1.0.1 is inside AllowedIPs 10.1.0.1/32, so that the tunnel would run through itself");
 }
 
 TEST(ConfigCheck, MarkedPacketsAreAskedForNothing) {
@@ -65,7 +88,7 @@ std::chrono::nanoseconds time_of_check(uint32_t peers) {
   std::chrono::nanoseconds shortest = std::chrono::nanoseconds::max();
   for (int run = 0; run < 5; ++run) {
     const auto begin = std::chrono::steady_clock::now();
-    EXPECT_TRUE(check_config(config, resolved, kMark, "wg0.conf").has_value());
+    EXPECT_TRUE(check_config(config, resolved, kMark, nullptr, "wg0.conf").has_value());
     shortest = std::min<std::chrono::nanoseconds>(shortest, std::chrono::steady_clock::now() - begin);
   }
   return shortest;

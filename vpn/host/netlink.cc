@@ -319,13 +319,26 @@ std::set<std::string> Netlink::interfaces_with_advertised_default() {
   return names;
 }
 
-std::vector<Netlink::TunnelRoute> Netlink::routes_into_other_tunnels(unsigned own_interface) {
+std::vector<Netlink::TunnelRoute> Netlink::main_routes() {
   std::vector<TunnelRoute> routes;
   for (const int family : {AF_INET, AF_INET6}) {
     rtmsg header{};
     header.rtm_family = static_cast<unsigned char>(family);
     static_cast<void>(dump(RTM_GETROUTE, header, take_main_route, &routes));
   }
+  return routes;
+}
+
+std::vector<IpPrefix> Netlink::destinations_of_others(unsigned own_interface) {
+  std::vector<IpPrefix> destinations;
+  for (const TunnelRoute& route : main_routes()) {
+    if (route.interface != own_interface) destinations.push_back(route.destination);
+  }
+  return destinations;
+}
+
+std::vector<Netlink::TunnelRoute> Netlink::routes_into_other_tunnels(unsigned own_interface) {
+  std::vector<TunnelRoute> routes = main_routes();
   const IpPrefix link_local = *IpPrefix::parse("fe80::/10");
   std::map<uint32_t, bool> are_tunnels{{own_interface, false}};
   std::erase_if(routes, [&](const TunnelRoute& route) {

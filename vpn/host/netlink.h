@@ -75,6 +75,8 @@ class Netlink {
   };
   // The routes of the main table into other interfaces without a link layer, as those of tunnels are.
   [[nodiscard]] std::vector<TunnelRoute> routes_into_other_tunnels(unsigned own_interface);
+  // Where the routes of the main table into other interfaces lead to; default routes are not among them.
+  [[nodiscard]] std::vector<IpPrefix> destinations_of_others(unsigned own_interface);
   // Whether a table has any route of either family.
   [[nodiscard]] bool has_routes(uint32_t table);
 
@@ -86,6 +88,7 @@ class Netlink {
     void operator()(nl_sock* socket) const noexcept;
   };
   explicit Netlink(nl_sock* socket) : socket_(socket) {}
+  [[nodiscard]] std::vector<TunnelRoute> main_routes();
   // Sends a request and waits for its acknowledgement; takes the message. 0, or a negative libnl error.
   int request(nl_msg* message);
   // Asks for all of a kind, and hands each to `on_message`.
