@@ -14,7 +14,7 @@ from daemon_support import wait_until
 from report import Recording
 from running import BUILD, cannot_run, needs_root
 from two_worlds import RealTunnel
-from vpnlab import Impairment, Lab, diagram, pcapng, story
+from vpnlab import Drop, Impairment, Lab, diagram, packets, pcapng, story
 from worlds import two_nodes
 
 HERE = pathlib.Path(__file__).parent
@@ -187,6 +187,21 @@ def test_a_story_tells_what_was_lost_delayed_replayed_and_dropped() -> None:
     svg = diagram.draw(told)
     for words in ("lost: on the drop list", "dropped: replayed", "dropped: data auth", ">adversary<"):
         assert words in svg
+
+
+@pytest.mark.sim
+def test_the_story_has_a_place_for_every_reason_to_drop() -> None:
+    assert set(story.DROPPED_KINDS) == {name.lower().replace("_", " ") for name in Drop.__members__}
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("reason, verdict", [("replayed", "replayed"), ("no private key", ""), ("no route", ""), ("interface down", "")])
+def test_data_that_arrived_is_blamed_for_its_own_drops_alone(reason: str, verdict: str) -> None:
+    datagram = b"\x04" + bytes(63)
+    frame = bytes(12) + b"\x08\x00" + packets.udp("192.0.2.1", "192.0.2.2", datagram)
+    seen = [pcapng.Packet(1.0, host, "wan", host == "left", pcapng.ETHERNET, frame) for host in ("left", "right")]
+    told = story.of_captures(seen, drops=[story.Dropped(0.9, 1.1, "right", reason, 1)])
+    assert [[arrival.verdict for arrival in message.arrivals] for message in told.messages] == [[verdict]]
 
 
 @pytest.mark.lab

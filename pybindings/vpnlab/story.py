@@ -21,12 +21,18 @@ _TAKEN_LATE = 0.5    # seconds after its arrival that a busy daemon takes up a p
 _LOSSES = {"down": "link down", "mtu": "longer than the path's MTU", "list": "on the drop list", "loss": "random loss",
            "burst": "burst loss", "queue": "queue full", "adversary": "dropped by the adversary", "refused": "not taken by the receiving kernel",
            "changed": "the adversary sends something else"}
-# What the drop reasons of the daemon are counted for; every other is of data.
-_HANDSHAKE_DROPS = {"bad mac1": "initiation response", "handshake overload": "initiation response", "cookie required": "initiation response",
-                    "rate limited": "initiation response", "handshake auth": "initiation response", "low order key": "initiation response",
-                    "unknown peer": "initiation", "wrong suite": "initiation", "old timestamp": "initiation", "initiation too soon": "initiation",
-                    "unexpected response": "response", "unexpected cookie": "cookie", "bad cookie": "cookie", "unknown type": "other",
-                    "bad length": "other", "unknown index": "response cookie data keepalive", "wrong index kind": "response cookie data keepalive"}
+# What arrives that the daemon may drop for each of its reasons; "" where the reason befalls packets to be sent.
+DROPPED_KINDS = {"unknown type": "other", "bad length": "other", "no private key": "initiation response cookie",
+                 "bad mac1": "initiation response", "handshake overload": "initiation response", "cookie required": "initiation response",
+                 "rate limited": "initiation response", "unknown index": "response cookie data keepalive",
+                 "wrong index kind": "response cookie data keepalive", "handshake auth": "initiation response",
+                 "low order key": "initiation response", "unknown peer": "initiation", "wrong suite": "initiation",
+                 "old timestamp": "initiation", "initiation too soon": "initiation", "unexpected response": "response",
+                 "unexpected cookie": "cookie", "bad cookie": "cookie", "session expired": "data keepalive",
+                 "counter limit": "data keepalive", "data auth": "data keepalive", "replayed": "data keepalive",
+                 "inner not ip": "data", "inner length": "data", "source not allowed": "data",
+                 "outbound not ip": "", "no route": "", "no endpoint": "", "too large": "", "staged overflow": "", "handshake gave up": "",
+                 "interface down": "", "peer removed": ""}
 
 
 @dataclass
@@ -318,7 +324,9 @@ def _join_corrupted(story: Story, message: Message) -> None:
 def _tell_drop(story: Story, dropped: Dropped) -> None:
     """Says of arrivals that the daemon dropped them: where all that may be meant are as many as were counted, those that no honest sender
     sends before others."""
-    kinds = _HANDSHAKE_DROPS.get(dropped.reason, "data keepalive").split()
+    kinds = DROPPED_KINDS.get(dropped.reason, "").split()
+    if not kinds:
+        return
     open_ = [(one, arrival) for one in story.messages if one.receiver == dropped.host and one.kind in kinds for arrival in one.arrivals
              if arrival.at <= dropped.until and not arrival.verdict]
     for since in (dropped.since, dropped.since - _TAKEN_LATE):
