@@ -79,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     no_skips.judge(report)
-    if report.when == "call" and report.failed:
+    if report.when != "teardown" and report.failed:
         item.stash[FAILED] = True
     again = f"pytest '{os.path.relpath(item.path)}::{item.nodeid.partition('::')[2]}'"
     if report.failed and item.stash.get(SEEDS, []):

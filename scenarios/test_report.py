@@ -46,6 +46,22 @@ def test_lab(pair) -> None:
     assert pair.host("left").ping("10.77.0.2", count=3) == 3
 '''
 
+A_RUN_WHOSE_SET_UP_FAILS = '''
+import pytest
+from worlds import two_nodes
+
+@pytest.fixture
+def world(recording):
+    print(f"folder={recording.folder}")
+    made = two_nodes(1)
+    made.send("alice", "bob")
+    made.run_for(1)
+    pytest.fail("it is not set up")
+
+def test_never_begun(world) -> None:
+    pass
+'''
+
 
 A_RUN_THAT_LEAVES = '''
 import os, subprocess
@@ -202,6 +218,17 @@ def test_data_that_arrived_is_blamed_for_its_own_drops_alone(reason: str, verdic
     seen = [pcapng.Packet(1.0, host, "wan", host == "left", pcapng.ETHERNET, frame) for host in ("left", "right")]
     told = story.of_captures(seen, drops=[story.Dropped(0.9, 1.1, "right", reason, 1)])
     assert [[arrival.verdict for arrival in message.arrivals] for message in told.messages] == [[verdict]]
+
+
+@pytest.mark.sim
+def test_a_test_whose_set_up_fails_keeps_its_folder(tmp_path: pathlib.Path) -> None:
+    done = run(tmp_path, text=A_RUN_WHOSE_SET_UP_FAILS)
+    found = re.search(r"^folder=(.*)", done.stdout, re.MULTILINE)
+    assert found and "1 error" in done.stdout, done.stdout
+    folder = pathlib.Path(found[1])
+    kept = folder.is_dir() and {path.name for path in folder.iterdir()}
+    shutil.rmtree(folder, ignore_errors=True)
+    assert kept == {"world1.log", "world1.timeline.txt", "world1.svg", "seeds.json"}
 
 
 @pytest.mark.lab
