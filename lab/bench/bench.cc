@@ -44,18 +44,12 @@ class Remaining {
 
 Result<Report> begin_report(const Options& options, const std::vector<Candidate>& candidates,
                             const TurnOptions& turn) {
-  if (!options.weather.empty()) {
-    Impairment checked;
-    if (auto read = set_impairments(checked, options.weather); !read) {
-      return fail("--impair", read.error().what, read.error().remedy);
-    }
-  }
+  const auto link = describe_link(options);
+  if (!link) return fail(link.error());
   Report report;
   report.started = now_in_utc();
   report.machine = describe_machine();
-  const std::string engine = options.engine.empty() && options.weather.empty() ? "veth" : options.engine;
-  report.link = fmt::format("{}{}{}", engine, engine.empty() ? "" : ", ",
-                            options.weather.empty() ? "unimpaired" : options.weather);
+  report.link = *link;
   report.rounds = options.quick ? 1 : options.rounds;
   report.seconds = turn.seconds;
   report.measures = turn.measures;
@@ -64,6 +58,16 @@ Result<Report> begin_report(const Options& options, const std::vector<Candidate>
 }
 
 }  // namespace
+
+Result<std::string> describe_link(const Options& options) {
+  Impairment checked;
+  if (auto read = set_impairments(checked, options.weather); !read) {
+    return fail("--impair", read.error().what, read.error().remedy);
+  }
+  const std::string engine = options.engine.empty() && options.weather.empty() ? "veth" : options.engine;
+  return fmt::format("{}{}{}", engine, engine.empty() ? "" : ", ",
+                     options.weather.empty() ? "unimpaired" : options.weather);
+}
 
 Result<Report> run(const Options& options, const ProgressSink& progress) {
   auto candidates = parse_candidates(options.candidates);

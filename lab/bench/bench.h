@@ -22,6 +22,9 @@ struct Options {
   std::optional<uint64_t> seed;
 };
 
+// The link that is measured on, in words: "veth, unimpaired". An Error where the weather is none.
+[[nodiscard]] Result<std::string> describe_link(const Options& options);
+
 // Told what is going on, and how long it will roughly take yet.
 using ProgressSink = std::function<void(const std::string& what, double seconds_left)>;
 

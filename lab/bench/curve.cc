@@ -61,10 +61,14 @@ std::vector<Step> size_steps(const TurnOptions& base) {
   return steps;
 }
 
-Result<CurveReport> begin_report(const std::string& curve) {
+Result<CurveReport> begin_report(const std::string& curve, const Options& options) {
+  const auto link = describe_link(options);
+  if (!link) return fail(link.error());
   CurveReport report;
   report.started = now_in_utc();
   report.machine = describe_machine();
+  report.link = *link;
+  report.rounds = options.quick ? 1 : options.rounds;
   report.curve = curve;
   if (curve == "peers") {
     report.title = "One TCP stream, by the number of configured peers";
@@ -81,6 +85,18 @@ Result<CurveReport> begin_report(const std::string& curve) {
   return report;
 }
 
+// What the turns of all steps have in common.
+TurnOptions base_turn(const Options& options) {
+  TurnOptions turn;
+  turn.lab = fmt::format("bench-{}", ::getpid());
+  turn.weather = options.weather;
+  turn.engine = options.engine;
+  turn.seed = options.seed;
+  turn.quick = options.quick;
+  turn.seconds = options.quick ? 0.5 : options.seconds;
+  return turn;
+}
+
 void add_point(const Step& step, CandidateReport& found, CurveLine& line, size_t index) {
   if (line.points.size() <= index) line.points.push_back({step.x, {}});
   for (const double sample : found.samples[step.metric])
@@ -94,15 +110,11 @@ void add_point(const Step& step, CandidateReport& found, CurveLine& line, size_t
 
 Result<CurveReport> run_curve(const std::string& curve, const Options& options,
                               const ProgressSink& progress) {
-  auto report = begin_report(curve);
+  auto report = begin_report(curve, options);
   if (!report) return report;
   const auto candidates = parse_candidates(options.candidates.empty() ? "vpn,vpn-aes" : options.candidates);
   if (!candidates) return fail(candidates.error());
-  TurnOptions base;
-  base.lab = fmt::format("bench-{}", ::getpid());
-  base.quick = options.quick;
-  base.seconds = options.quick ? 0.5 : options.seconds;
-  report->rounds = options.quick ? 1 : options.rounds;
+  const TurnOptions base = base_turn(options);
   const std::vector<Step> steps = curve == "peers"    ? peer_steps(base)
                                   : curve == "active" ? active_steps(base)
                                                       : size_steps(base);

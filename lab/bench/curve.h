@@ -23,6 +23,7 @@ struct CurveLine {
 struct CurveReport {
   std::string started;
   Machine machine;
+  std::string link;   // in words
   std::string curve;  // "peers", "active", "size"
   std::string title;
   std::string x_title;
@@ -33,7 +34,8 @@ struct CurveReport {
 // Draws "peers" (1 … 10,000 configured peers, of which one is active: a single TCP stream's throughput),
 // "active" (1 … 1,000 peers that all receive: their throughput together) or "size" (inner packets of
 // 64 … 9000 bytes over a link that carries them whole: the highest UDP rate that loses at most 1 %), for
-// `options.candidates`, else vpn and vpn-aes.
+// `options.candidates`, else vpn and vpn-aes. What is measured is the curve's own: `options.measures` has no
+// part in it.
 [[nodiscard]] Result<CurveReport> run_curve(const std::string& curve, const Options& options,
                                             const ProgressSink& progress);
 

@@ -92,6 +92,7 @@ std::string to_json(const CurveReport& report) {
   const Json json = {{"schema", "lab-bench-curve/1"},
                      {"started", report.started},
                      {"machine", machine_json(report.machine)},
+                     {"link", report.link},
                      {"curve", report.curve},
                      {"title", report.title},
                      {"x", report.x_title},
@@ -102,9 +103,10 @@ std::string to_json(const CurveReport& report) {
 }
 
 std::string to_table(const CurveReport& report) {
-  std::string text = fmt::format("{}\n{}, {} cores, Linux {}; load before: {:.2f}; {} rounds\n", report.title,
-                                 report.machine.processor, report.machine.cores, report.machine.kernel,
-                                 report.machine.load_before, report.rounds);
+  std::string text =
+      fmt::format("{}\n{}, {} cores, Linux {}; load before: {:.2f}\nlink: {}; {} rounds\n", report.title,
+                  report.machine.processor, report.machine.cores, report.machine.kernel,
+                  report.machine.load_before, report.link, report.rounds);
   for (const CurveLine& line : report.lines) {
     text += fmt::format("\n{} ({})\n  {:>8} {:>10} {:>16} {:>12}\n", line.name, line.about, report.x_title,
                         "Gbit/s", "lowest–highest", "of the first");
@@ -125,8 +127,8 @@ std::string to_svg(const CurveReport& report) {
   const Frame frame(report);
   std::string body = svg_text(kLeft, 26, "title", report.title) +
                      svg_text(kLeft, 46, "note",
-                              fmt::format("Gbit/s; {}, Linux {}; {} rounds; {}", report.machine.processor,
-                                          report.machine.kernel, report.rounds, report.started));
+                              fmt::format("Gbit/s; {}, Linux {}; {}; {} rounds; {}", report.machine.processor,
+                                          report.machine.kernel, report.link, report.rounds, report.started));
   for (unsigned step = 0; step <= 4; ++step) {
     const double value = frame.highest * step / 4;
     body += svg_line(kLeft, frame.y(value), kPlotWidth - kRight, frame.y(value), "axis") +

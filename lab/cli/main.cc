@@ -184,7 +184,8 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
   verb->add_option(
       "--candidates", bench.options.candidates,
       "Some of plain,plaintext,vpn,vpn-aes,wireguard-go,openvpn,fastd,fastd-null,kernel; else all");
-  verb->add_option("--measures", bench.options.measures, "Some of ping,tcp1,tcp4,udp64,udp1372; else all");
+  CLI::Option* const measures = verb->add_option("--measures", bench.options.measures,
+                                                 "Some of ping,tcp1,tcp4,udp64,udp1372; else all");
   verb->add_option("--rounds", bench.options.rounds, "Each measures every candidate once")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -198,7 +199,8 @@ void add_bench_verb(CLI::App& app, Arguments& arguments) {
       ->check(CLI::IsMember({"wire", "netem", "veth"}));
   verb->add_option("--seed", bench.options.seed, "Of the weather")->check(is_whole_number);
   verb->add_option("--curve", bench.curve,
-                   "peers, active or size: how our tunnel's throughput changes with it");
+                   "peers, active or size: how our tunnel's throughput changes with it")
+      ->excludes(measures);  // it has its own
   verb->add_option("--json", bench.json_file, "Write all figures to this file");
   verb->add_option("--svg", bench.svg_file, "Draw a chart into this file");
   verb->callback([&arguments] { arguments.status = lab::cli::bench(arguments.bench); });

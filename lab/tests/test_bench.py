@@ -71,6 +71,15 @@ def test_curves_have_all_their_points(lab: LabProgram, tmp_path: Path, curve: st
     assert "of the first" in printed
 
 
+def test_a_curve_is_of_the_link_that_is_asked_for(lab: LabProgram, tmp_path: Path) -> None:
+    """Told by an engine and a weather that do not go together."""
+    report, printed = run(lab, tmp_path, "--curve", "active", "--candidates", "vpn", "--quick", "--engine", "veth",
+                          "--impair", "delay=1ms")
+    assert report["link"] == "veth, delay=1ms" and "link: veth, delay=1ms" in printed
+    (line,) = report["lines"]
+    assert len(line["failures"]) == 4 and all("no weather" in failure for failure in line["failures"])
+
+
 def test_the_ceiling_is_out_of_reach_of_the_program() -> None:
     mark = b"no cryptography\0"
     assert mark in (PROGRAMS / "vpn_bench_plaintext").read_bytes()
@@ -96,6 +105,8 @@ def test_bad_arguments_are_refused_before_anything_is_made(lab: LabProgram, tmp_
     assert "'tinc' is no candidate" in lab.refused("bench", "--candidates", "tinc")
     assert "'tcp9' is no measure" in lab.refused("bench", "--measures", "tcp9")
     assert "loss" in lab.refused("bench", "--impair", "loss=lots")
+    assert "loss" in lab.refused("bench", "--curve", "size", "--impair", "loss=lots")
+    assert "--measures excludes --curve" in lab.refused("bench", "--curve", "size", "--measures", "tcp1")
     assert "nowhere" in lab.call("bench", "--json", str(tmp_path / "nowhere" / "x.json")).stderr
 
 
