@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "lab/impair/delay_table.h"
+#include "lab/impair/netem_limits.h"
 #include "lab/kernel/unique_fd.h"
 
 namespace lab {
@@ -165,23 +166,10 @@ bool has_netem(Netlink& netlink) {
   return remove_root(netlink, loopback) >= 0;
 }
 
-std::string beyond_netem(const Impairment& impairment) {
-  if (!impairment.drops.empty()) return "drop lists";
-  if (impairment.mtu_bytes > 0 && !impairment.icmp) return "an MTU without ICMP";
-  if (!fits_delay_table(impairment)) return "so small a share of reordering";
-  return {};
-}
-
-std::string unlike_in_netem(const Impairment& impairment) {
-  if (impairment.corrupt > 0) return "damage that the UDP checksum does not betray";
-  if (impairment.mtu_bytes > 0) return "a router's MTU";
-  return {};
-}
-
 Result<void> set_netem(Netlink& netlink, const std::string& interface, const Impairment& impairment,
                        unsigned link_mtu_bytes, uint64_t seed) {
   if (const std::string lacking = beyond_netem(impairment); !lacking.empty()) {
-    return fail(interface, "netem has no " + lacking, "give the link engine = \"wire\"");
+    return fail(interface, "netem cannot do " + lacking, "give the link engine = \"wire\"");
   }
   const int index = netlink.index_of(interface);
   // Replacing keeps what the new message does not mention; where there is nothing to remove, all is well.

@@ -13,7 +13,7 @@
 //   mtu             that of the sending interface: the sending host knows it at once, the other end drops
 //                   what is longer than its own
 // It cannot drop by message, nor swallow long packets without ICMP, and no two runs are alike beyond loss and
-// duplication: ask the wire for that.
+// duplication: ask the wire for that (lab/impair/netem_limits.h tells).
 #pragma once
 
 #include <cstdint>
@@ -27,12 +27,6 @@ namespace lab {
 
 // Whether this kernel has netem: tries it on the loopback of the namespace `netlink` is open in.
 [[nodiscard]] bool has_netem(Netlink& netlink);
-
-// What netem cannot do of this; nothing where it can do all of it.
-[[nodiscard]] std::string beyond_netem(const Impairment& impairment);
-
-// What netem does, but in another way than the model says (see above); nothing where it is all the same.
-[[nodiscard]] std::string unlike_in_netem(const Impairment& impairment);
 
 // Replaces whatever weather `interface` had. `seed` makes loss and duplication repeat on kernels from 6.6 on.
 [[nodiscard]] Result<void> set_netem(Netlink& netlink, const std::string& interface,

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "lab/impair/netem_limits.h"
 #include "lab/kernel/nat.h"
 #include "lab/kernel/tap.h"
 #include "lab/run/services.h"
@@ -244,11 +245,7 @@ Engine Keeper::choose_engine(const Link& link) const {
     return !beyond_netem(impairment).empty() || !unlike_in_netem(impairment).empty();
   };
   for (const Weather& weather : link.weather) {
-    Impairment sum = weather.initial;
-    if (is_for_wire(sum)) return Engine::kWire;
-    for (const ScheduledChange& change : weather.schedule) {
-      if (!set_impairments(sum, change.change) || is_for_wire(sum)) return Engine::kWire;
-    }
+    if (find_in_course(weather, is_for_wire)) return Engine::kWire;
   }
   return Engine::kNetem;
 }

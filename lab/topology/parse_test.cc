@@ -127,6 +127,17 @@ subnet = ["10.1.0.0/24", "fd01::/64"]
   EXPECT_EQ(t.hosts[0].routes[1].via->to_string(), "fd01::2");
 }
 
+TEST(Topology, AnEngineThatCanDoTheWeatherIsSound) {
+  const std::string link =
+      "[[host]]\nname = \"a\"\n[[host]]\nname = \"b\"\n[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\n";
+  (void)sound(link + "engine = \"veth\"\nimpair = \"clear\"\n");
+  (void)sound(
+      link +
+      "engine = \"netem\"\nimpair = \"icmp=off\"\nschedule = [{ at = \"2s\", impair = \"mtu=1400\" }, "
+      "{ at = \"1s\", impair = \"icmp=on loss=5%\" }]\n");
+  (void)sound(link + "engine = \"wire\"\nimpair = \"drop=data:3\"\n");
+}
+
 struct Mistake {
   const char* about;
   const char* text;  // added to kTwoHosts, whose last line is 4
@@ -179,6 +190,22 @@ const Mistake kMistakes[] = {
      "no kind of NAT"},
     {"bad service", "[[service]]\nhost = \"a\"\nkind = \"ftp\"\n", 7, "no kind of service"},
     {"bad engine", "[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\nengine = \"steam\"\n", 8, "no engine"},
+    {"veth with weather",
+     "[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\nengine = \"veth\"\nimpair = \"loss=1%\"\n", 8,
+     "veth has no weather"},
+    {"veth with a schedule",
+     "[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\nengine = \"veth\"\nschedule = [{ at = \"1s\", from = "
+     "\"b\", impair "
+     "= \"loss=1%\" }]\n",
+     8, "veth has no weather"},
+    {"beyond netem",
+     "[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\nengine = \"netem\"\nimpair_from = { b = \"drop=data:3\" "
+     "}\n",
+     8, "netem cannot do drop lists"},
+    {"beyond netem later, by two changes together",
+     "[[link]]\nname = \"l\"\nends = [\"a\", \"b\"]\nengine = \"netem\"\nimpair = \"icmp=off\"\n"
+     "schedule = [{ at = \"1s\", impair = \"mtu=1400\" }]\n",
+     8, "netem cannot do an MTU without ICMP"},
     {"bad syntax", "[[link\n", 5, ""},
 };
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "lab/impair/netem_limits.h"
 #include "lab/topology/addresses.h"
 
 namespace lab {
@@ -34,6 +35,24 @@ std::vector<std::string> words_of(const std::string& text) {
     words.push_back(text.substr(start, at - start));
   }
   return words;
+}
+
+// Reports what the engine asked for cannot do of the weather, at first or later.
+void check_engine(Section& section, const Link& link) {
+  for (const Weather& weather : link.weather) {
+    if (link.engine == Engine::kVeth && !(weather.initial.is_clear() && weather.schedule.empty())) {
+      section.report("engine", "a link of engine veth has no weather",
+                     "use engine = \"auto\", or leave impair and schedule out");
+      return;
+    }
+    if (link.engine != Engine::kNetem) continue;
+    const auto beyond =
+        find_in_course(weather, [](const Impairment& one) { return !beyond_netem(one).empty(); });
+    if (!beyond) continue;
+    section.report("engine", "netem cannot do " + beyond_netem(*beyond),
+                   "use engine = \"auto\", or change the weather");
+    return;
+  }
 }
 
 }  // namespace
@@ -152,6 +171,7 @@ void TopologyReader::read_links(std::vector<Section> sections) {
       continue;
     }
     read_weather(section, {ends[0], ends[1]}, link.weather);
+    check_engine(section, link);
     link.ends[0].node = ends[0];
     link.ends[1].node = ends[1];
     if (!link.name.empty()) add_link(section, std::move(link), subnets);
@@ -201,11 +221,6 @@ void TopologyReader::add_link(Section& section, Link link, const std::vector<IpP
       addresses->report(node, fmt::format("'{}' is no end of link '{}'", node, link.name),
                         "name one of its two ends");
     }
-  }
-  if (link.engine == Engine::kVeth &&
-      !(link.weather[0].initial.is_clear() && link.weather[1].initial.is_clear())) {
-    section.report("engine", "a link of engine veth has no weather",
-                   "use engine = \"auto\", or leave impair out");
   }
   topology_.links.push_back(std::move(link));
   plans_.push_back({topology_.links.size() - 1, subnets});

@@ -48,6 +48,17 @@ std::optional<ServiceKind> parse_service_kind(std::string_view text) {
   return parse_kind<ServiceKind>(kServiceNames, text);
 }
 
+std::optional<Impairment> find_in_course(const Weather& weather,
+                                         const std::function<bool(const Impairment&)>& is_sought) {
+  Impairment in_force = weather.initial;
+  if (is_sought(in_force)) return in_force;
+  for (const ScheduledChange& change : weather.schedule) {
+    (void)set_impairments(in_force, change.change);  // what cannot be read changes nothing
+    if (is_sought(in_force)) return in_force;
+  }
+  return std::nullopt;
+}
+
 const Host* Topology::find_host(std::string_view name) const {
   return find_named(hosts, name);
 }

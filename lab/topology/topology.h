@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,11 @@ struct Weather {
   Impairment initial;
   std::vector<ScheduledChange> schedule;  // in the order of time
 };
+
+// The first for which `is_sought` holds of all that is in force one after the other: the initial one, and
+// what each change makes of it.
+[[nodiscard]] std::optional<Impairment> find_in_course(
+    const Weather& weather, const std::function<bool(const Impairment&)>& is_sought);
 
 struct LinkEnd {
   std::string node;                 // a host or a switch
