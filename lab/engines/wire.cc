@@ -41,7 +41,7 @@ struct Wire::Lane {
   Lane(uint64_t seed, std::string_view link, Direction direction)
       : name(link),
         fates(seed, link, direction),
-        slot_gaps(static_cast<uint32_t>(seed) + static_cast<uint32_t>(direction)) {}
+        slot_gaps(vpn::sim::seed_of_direction(seed, link, direction)) {}
 
   std::string name;  // the link's
   int from = -1;     // descriptors; owned by the lanes' `tap`
@@ -56,7 +56,7 @@ struct Wire::Lane {
   SteadyTime serializer_free{};            // when the rate's serialiser has sent all it holds
   std::deque<SteadyTime> serializer_done;  // of each frame it holds
   SteadyTime slot_opens{};                 // when frames that wait for a slot go
-  std::minstd_rand slot_gaps;
+  std::mt19937_64 slot_gaps;
 
   // Asks for twice as many frames at once where all that were asked for came, for half as many where not even
   // half did: so in a flood it asks for more than there are, and those come that are sent while it reads.

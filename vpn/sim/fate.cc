@@ -58,6 +58,22 @@ std::optional<uint64_t> parse_ordinal(std::string_view text) noexcept {
   return value;
 }
 
+// BLAKE2b-256 under the seed of all the rest. `what` is a message class, or kNoMessageClass.
+constexpr uint8_t kNoMessageClass = 0xff;
+std::array<uint8_t, 32> key_of(uint64_t seed, std::string_view link, Direction direction,
+                               uint8_t what) noexcept {
+  std::array<uint8_t, 32> seed_key{};
+  store_le<uint64_t>(seed_key.data(), seed);
+  const std::array<uint8_t, 2> place = {static_cast<uint8_t>(direction), what};
+  std::array<uint8_t, 32> key{};
+  crypto_generichash_state hash;
+  crypto_generichash_init(&hash, seed_key.data(), seed_key.size(), key.size());
+  crypto_generichash_update(&hash, place.data(), place.size());
+  crypto_generichash_update(&hash, reinterpret_cast<const uint8_t*>(link.data()), link.size());
+  crypto_generichash_final(&hash, key.data(), key.size());
+  return key;
+}
+
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
 }  // namespace
@@ -186,15 +202,10 @@ void corrupt_bytes(uint32_t draw, MutableBytes bytes) noexcept {
 
 FateStream::FateStream(uint64_t seed, std::string_view link, Direction direction,
                        MessageClass message) noexcept
-    : message_(message) {
-  std::array<uint8_t, 32> seed_key{};
-  store_le<uint64_t>(seed_key.data(), seed);
-  const std::array<uint8_t, 2> place = {static_cast<uint8_t>(direction), static_cast<uint8_t>(message)};
-  crypto_generichash_state hash;
-  crypto_generichash_init(&hash, seed_key.data(), seed_key.size(), key_.size());
-  crypto_generichash_update(&hash, place.data(), place.size());
-  crypto_generichash_update(&hash, reinterpret_cast<const uint8_t*>(link.data()), link.size());
-  crypto_generichash_final(&hash, key_.data(), key_.size());
+    : key_(key_of(seed, link, direction, static_cast<uint8_t>(message))), message_(message) {}
+
+uint64_t seed_of_direction(uint64_t seed, std::string_view link, Direction direction) noexcept {
+  return load_le<uint64_t>(key_of(seed, link, direction, kNoMessageClass).data());
 }
 
 FateStream::Draws FateStream::draws_of(uint64_t ordinal) const noexcept {

@@ -185,6 +185,10 @@ class LinkFates {
   std::array<uint64_t, kMessageClassCount> offered_{};
 };
 
+// A seed for what an engine draws by itself, packet or no packet, such as when a medium is free: of each
+// direction of each link its own, and nothing to do with the fates.
+[[nodiscard]] uint64_t seed_of_direction(uint64_t seed, std::string_view link, Direction direction) noexcept;
+
 // Measures reordering as RFC 4737 does: tell it the sequence numbers (0, 1, 2 … as sent) in the order of
 // arrival, without the copies of duplicated packets.
 class ReorderMeter {

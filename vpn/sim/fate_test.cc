@@ -224,6 +224,15 @@ TEST(Fates, EveryPartOfTheKeyMatters) {
   EXPECT_NE(base, fates(impairment, 200, kSeed, "a-b", Direction::kForward, MessageClass::kKeepalive));
 }
 
+TEST(Fates, EveryPartOfADirectionsSeedMatters) {
+  const uint64_t base = seed_of_direction(kSeed, "a-b", Direction::kForward);
+  EXPECT_EQ(base, seed_of_direction(kSeed, "a-b", Direction::kForward));
+  EXPECT_NE(base, seed_of_direction(kSeed + 1, "a-b", Direction::kForward));
+  EXPECT_NE(base, seed_of_direction(kSeed + (uint64_t{1} << 32), "a-b", Direction::kForward));
+  EXPECT_NE(base, seed_of_direction(kSeed, "a-c", Direction::kForward));
+  EXPECT_NE(base, seed_of_direction(kSeed, "a-b", Direction::kBackward));
+}
+
 // Written down once: a change of these means that every seed anybody noted has lost its meaning.
 TEST(Fates, SeedsKeepTheirMeaning) {
   Impairment impairment;
