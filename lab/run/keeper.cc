@@ -196,7 +196,8 @@ Result<void> Keeper::build() {
     }
   }
   std::stable_sort(pending_.begin(), pending_.end(),
-                   [](const PendingChange& a, const PendingChange& b) { return a.due > b.due; });
+                   [](const PendingChange& a, const PendingChange& b) { return a.due < b.due; });
+  std::reverse(pending_.begin(), pending_.end());  // the next is taken from the back
   events_.add("up", state_.name(), plan_.topology.file);
   return {};
 }

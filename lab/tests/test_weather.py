@@ -470,12 +470,13 @@ def test_a_schedule_changes_the_weather_by_itself(lab: LabProgram, tmp_path) -> 
     topology = tmp_path / "storm.toml"
     topology.write_text(
         '[[host]]\nname = "left"\n[[host]]\nname = "right"\n[[link]]\nname = "wan"\nends = ["left", "right"]\n'
-        'subnet = "192.0.2.0/24"\nschedule = [{ at = "200ms", impair = "loss=100%" }, { at = "400ms", impair = "clear" }]\n'
+        'subnet = "192.0.2.0/24"\nschedule = [{ at = "200ms", impair = "loss=100%" }, { at = "400ms", impair = "clear" }, '
+        '{ at = "400ms", impair = "delay=1ms" }]\n'
     )
     lab("up", str(topology))
     diary = lab.state / "lab" / "events.jsonl"
     deadline = time.monotonic() + 10
-    while diary.read_text().count('"impair"') < 4:
+    while diary.read_text().count('"impair"') < 6:
         assert time.monotonic() < deadline
     details = [json.loads(line).get("detail") for line in diary.read_text().splitlines() if '"impair"' in line]
-    assert details == ["loss=100%", "loss=100%", "clear", "clear"]
+    assert details == ["loss=100%", "loss=100%", "clear", "delay=1ms", "clear", "delay=1ms"]
