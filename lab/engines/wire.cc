@@ -192,17 +192,19 @@ void Wire::carry(Lane& lane, Frame frame, SteadyTime now) {
   LinkCounters& counters = lane.counters;
   counters.offered += packet_count;
   counters.offered_bytes += bytes.size();
-  if (lane.is_clear && lane.up) {
+  // Asked before anything may refuse the frame, so that the count does not depend on it.
+  vpn::sim::Fate fate;
+  if (lane.is_clear) {
     lane.fates.pass(message, packet_count);
-    return deliver(lane, std::move(frame));
+  } else {
+    fate = lane.fates.next(lane.impairment, message).fate;
   }
-  // Asked before anything else may refuse the frame, so that the count does not depend on it.
-  const vpn::sim::Fate fate = lane.fates.next(lane.impairment, message).fate;
   if (!lane.up) {
-    ++counters.link_down;
+    counters.link_down += packet_count;
     tell(lane, "down", bytes);
     return give_back(std::move(frame));
   }
+  if (lane.is_clear) return deliver(lane, std::move(frame));
   if (fate.is_lost()) {
     counters.dropped_by_list += fate.loss == LossCause::kDropList;
     counters.lost += fate.loss == LossCause::kLoss;
@@ -293,11 +295,12 @@ void Wire::send_deliveries() {
   for (size_t i = 0; i < deliveries_.size(); ++i) {
     auto& [lane, frame] = deliveries_[i];
     const size_t bytes = frame.length - kVirtioHeaderBytes;
+    const uint64_t packet_count = segment_count(load_virtio_header(frame.memory.get()), bytes);
     if (transfers_[i].result == static_cast<ssize_t>(frame.length)) {
-      lane->counters.delivered += segment_count(load_virtio_header(frame.memory.get()), bytes);
+      lane->counters.delivered += packet_count;
       lane->counters.delivered_bytes += bytes;
     } else {
-      ++lane->counters.refused;
+      lane->counters.refused += packet_count;
       tell(*lane, "refused", {frame.memory.get() + kVirtioHeaderBytes, bytes});
     }
     give_back(std::move(frame));

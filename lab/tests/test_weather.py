@@ -93,6 +93,24 @@ s.bind(("192.0.2.2", 7000))
 print("ready", flush=True)
 sys.stdin.read()
 """
+# Takes a connection, then its own interface down, and says so by making a file.
+TAKE_AND_GO_DOWN = """
+import pathlib, socket, subprocess, sys
+listener = socket.create_server(("192.0.2.2", 7000))
+print("ready", flush=True)
+connection, _ = listener.accept()
+subprocess.run(["ip", "link", "set", "wan", "down"], check=True)
+pathlib.Path({file!r}).touch()
+sys.stdin.read()
+"""
+# Sends a connection's first flight when that file is there.
+SEND_A_FLIGHT = """
+import pathlib, socket, sys, time
+s = socket.create_connection(("192.0.2.2", 7000))
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+s.send(bytes(10 * 1448))
+"""
 
 
 def engines(lab: LabProgram) -> list[str]:
@@ -317,6 +335,20 @@ def test_a_flood_of_small_packets_goes_through_an_unimpaired_wire(lab: LabProgra
         lab("down")
     for way, all_of_it in figures.items():
         print(f"by {way}: {'; '.join(all_of_it)}")
+
+
+def test_what_the_receiving_kernel_refuses_is_counted_in_packets(lab: LabProgram, tmp_path: Path) -> None:
+    """Also where it comes as one frame, as it does over an unimpaired wire."""
+    up(lab, "--seed", "1")
+    down = str(tmp_path / "down")
+    between(lab, TAKE_AND_GO_DOWN.format(file=down), SEND_A_FLIGHT, down)
+    deadline = time.monotonic() + 10
+    while True:
+        counters = lab.status()["links"][0]["directions"][0]["counters"]
+        if counters["offered"] - counters["delivered"] >= 10:
+            break
+        assert time.monotonic() < deadline, counters
+    assert counters["offered"] == counters["delivered"] + counters["refused"]
 
 
 @pytest.mark.every_engine
