@@ -83,8 +83,8 @@ void check_ecn(BytesView packet, const Expected& expected, uint8_t outer) {
 }  // namespace
 }  // namespace vpn
 
-// The first byte: the outer ECN field. The rest: the packet, padding included. A right checksum is put in
-// where the second bit asks for it, since chance seldom makes one.
+// The first byte: the outer ECN field in its bits 0 and 1. The rest: the packet, padding included. A right
+// checksum is put in where bit 2 of the first byte asks for it, since chance seldom makes one.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vpn;
   fuzz::Input input({data, size});

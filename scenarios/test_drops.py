@@ -196,7 +196,6 @@ SCRIPTS: dict[Drop, Callable[[Meeting], object]] = {
     Drop.STAGED_OVERFLOW: lambda m: staged(m, 129),
     Drop.HANDSHAKE_GAVE_UP: handshake_gave_up,
     Drop.INTERFACE_DOWN: interface_down,
-    Drop.INTERFACE_DOWN: interface_down,
     Drop.PEER_REMOVED: lambda m: m.node.remove_peer(staged(m, 1)),
 }
 

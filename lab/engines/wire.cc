@@ -263,7 +263,7 @@ void Wire::refuse_too_long(Lane& lane, vpn::BytesView bytes, const vpn::sim::Fat
 }
 
 Wire::Frame Wire::copy_of(vpn::BytesView bytes) {
-  Frame copy = take_frame();  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): as above
+  Frame copy = take_frame();  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the caller has it
   std::memcpy(copy.memory.get(), bytes.data(), bytes.size());
   copy.length = bytes.size();
   return copy;
