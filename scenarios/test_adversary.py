@@ -1,7 +1,12 @@
 """An adversary on the path: what it can do to a tunnel, in virtual time and between real daemons alike."""
+import pathlib
+from collections.abc import Callable
+
 import pytest
-from two_worlds import AttackedTunnel, dropped_in_silence, has_dropped
-from vpnlab.adversary import HEADER_BYTES, flipped
+from daemon_support import wait_until
+from two_worlds import AttackedTunnel, RealTunnel, dropped_in_silence, has_dropped
+from vpnlab import Lab
+from vpnlab.adversary import HEADER_BYTES, LabAdversary, flipped
 
 ELSEWHERE = "198.51.100.9:9999"
 
@@ -142,6 +147,25 @@ def test_an_initiation_forged_from_the_public_key(attacked: AttackedTunnel) -> N
     with dropped_in_silence(attacked, "right", handshake_auth=1):
         attacked.adversary.send(attacked.adversary.forged_initiation("right"), "right", ELSEWHERE)
     assert attacked.adversary.answers() == []
+
+
+@pytest.mark.lab
+def test_an_adversary_whose_rule_fails_is_closed_all_the_same(make_lab: Callable[..., Lab]) -> None:
+    def fail(datagram: bytes) -> list[tuple[float, bytes]]:
+        raise ZeroDivisionError
+
+    real = RealTunnel(make_lab(str(pathlib.Path(__file__).parent / "middle.toml")))
+    real.attack()
+    adversary = real.adversary
+    assert isinstance(adversary, LabAdversary)
+    errors = adversary.errors
+    adversary.on("initiation", fail)
+    real.exchange("left", 1)
+    wait_until(lambda: errors, "the rule to fail")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            adversary.close()
+        assert [side.cable.fileno() for side in adversary._sides] == [-1, -1]
 
 
 @pytest.mark.req("S5")

@@ -225,6 +225,7 @@ class LabAdversary(Adversary):
         self._public_keys: dict[str, bytes] = {}
         self._sequence = 0
         self.errors: list[BaseException] = []
+        self._closed = False
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
@@ -239,8 +240,9 @@ class LabAdversary(Adversary):
 
     def close(self) -> None:
         """Nothing passes any more. Raises what went wrong in a rule."""
-        if self._thread.is_alive():
-            self._waker.send(b"x")
+        if not self._closed:
+            self._closed = True
+            self._waker.send(b"x")  # which nobody reads where the thread ended by itself
             self._thread.join()
             for one in (*(side.cable for side in self._sides), self._wake, self._waker):
                 one.close()
