@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from host_net import WITH_US
+
 BUILD = pathlib.Path(os.environ.get("VPN_BUILD", pathlib.Path(__file__).parent.parent / "build")).absolute()
 VPN = BUILD / "bin" / "vpn"
 VPN_WIREGUARD = BUILD / "bin" / "vpn-wireguard"
@@ -145,10 +147,10 @@ class Host:
 
     def begin(self, *command: object, log: pathlib.Path | None = None,
               environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Starts a process on this host that ends with the test at the latest."""
+        """Starts a process on this host that ends with the test at the latest, or with a run that dies."""
         with open(log or os.devnull, "a", encoding="utf-8") as output:
             process = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, *map(str, command)], stdin=subprocess.DEVNULL, stdout=output,
+                [*WITH_US, "ip", "netns", "exec", self.name, *map(str, command)], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, text=True, env={**os.environ, **(environment or {})})
         self.processes.append(process)
         return process

@@ -5,7 +5,7 @@
     rogue ───┘                └─ internet 203.0.113.80 (web), 203.0.113.53 (name server)
 
 Every host has network and mount namespaces of its own, with its own /run, /var/lib/vpn and /etc: nothing that a daemon in there
-changes is seen outside. Everything ends with the processes that hold the namespaces.
+changes is seen outside. Everything ends with the test run, be that by `kill -9`.
 """
 import contextlib
 import os
@@ -94,6 +94,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLI
 
 # What a command begins with that is to end when the test run dies.
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
+# As root to its end: who becomes another user is no longer told that the run has died.
+TCPDUMP = ("tcpdump", "-Z", "root")
 
 
 class Host:
@@ -120,6 +122,10 @@ class Host:
     def command(self, *words: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "--", *words]
 
+    def lasting(self, *words: str) -> list[str]:
+        """The same for what goes on until it is ended: at the latest it ends with the test run."""
+        return [*WITH_US, *self.command(*words)]
+
     def run(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(["nsenter", "-t", str(self.pid), "-p", *self.command(*words)[3:]], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
         assert not check or done.returncode == 0, f"{self.name}: {' '.join(words)}: {done.stdout}{done.stderr}"
@@ -134,7 +140,7 @@ class Host:
         return process
 
     def start(self, *words: str, ready: str | None = None, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-        process = subprocess.Popen([*WITH_US, *self.command(*words)], stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        process = subprocess.Popen(self.lasting(*words), stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         self._processes.append(process)
         if ready is not None:
             assert process.stdout is not None
@@ -169,7 +175,7 @@ class Capture:
         self._host = host
         self._file = folder / f"{host.name}-{interface}-{time.monotonic_ns()}.txt"
         with self._file.open("w") as out:
-            self._process = subprocess.Popen(host.command("tcpdump", "-nn", "-l", "-i", interface, "--immediate-mode"), stdout=out,
+            self._process = subprocess.Popen(host.lasting(*TCPDUMP, "-nn", "-l", "-i", interface, "--immediate-mode"), stdout=out,
                                              stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None
         while "listening on" not in self._process.stderr.readline():
@@ -194,7 +200,7 @@ class Frames:
     def __init__(self, host: Host, interface: str, folder: pathlib.Path) -> None:
         self._host = host
         self._file = folder / f"{host.name}-{interface}-{time.monotonic_ns()}.pcap"
-        self._process = subprocess.Popen(host.command("tcpdump", "-i", interface, "--immediate-mode", "-s", "4096", "-B", "65536", "-U", "-w", "-"), stdout=self._file.open("wb"),
+        self._process = subprocess.Popen(host.lasting(*TCPDUMP, "-i", interface, "--immediate-mode", "-s", "4096", "-B", "65536", "-U", "-w", "-"), stdout=self._file.open("wb"),
                                          stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None
         while "listening on" not in self._process.stderr.readline():
@@ -350,7 +356,7 @@ class Daemon:
     def __init__(self, world: "World", *options: str) -> None:
         self._log = world.folder / "client.log"
         with self._log.open("w") as log:
-            self.process = world.client.adopt(subprocess.Popen(world.client.command(VPN, "daemon", *options), stdout=log, stderr=log, text=True))
+            self.process = world.client.adopt(subprocess.Popen(world.client.lasting(VPN, "daemon", *options), stdout=log, stderr=log, text=True))
         control = world.client.path("/run/wireguard/cli0.sock")
         wait_for(lambda: control.exists() or self.process.poll() is not None, "the daemon to serve")
         assert self.process.poll() is None, self.log

@@ -28,7 +28,7 @@ def _named(pattern: "re.Pattern[str]") -> Iterator[str]:
         yield from (f"file {path}" for path in pathlib.Path(folder).glob("*") if pattern.search(path.name))
 
 
-def _processes() -> Iterator[tuple[int, list[str], bytes]]:
+def processes() -> Iterator[tuple[int, list[str], bytes]]:
     """Number, command line and environment of each that can be looked at."""
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -42,7 +42,7 @@ def _processes() -> Iterator[tuple[int, list[str], bytes]]:
 def of_lab(name: str) -> list[str]:
     """What of the lab with this name is still on the machine."""
     found = list(_named(re.compile(re.escape(name))))
-    found += [f"process {number}: {' '.join(words)}" for number, words, _ in _processes() if name in words and number != os.getpid()]
+    found += [f"process {number}: {' '.join(words)}" for number, words, _ in processes() if name in words and number != os.getpid()]
     return found
 
 
@@ -68,5 +68,5 @@ class Run:
 
     def _processes(self) -> list[str]:
         mark = self._mark.encode()
-        return [f"process {number}: {' '.join(words)}" for number, words, environment in _processes()
+        return [f"process {number}: {' '.join(words)}" for number, words, environment in processes()
                 if number != os.getpid() and mark in environment.split(b"\0")]

@@ -11,6 +11,7 @@ import pytest
 
 from daemon_support import (CONTROL_FOLDER, DEADLINE, Daemon, Host, Pair, configure, give_addresses, make_pair, missing_tools,
                             new_key, new_preshared_key, run, unique_name, wait_until, wg_quick)
+from host_net import TCPDUMP
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))]
 
@@ -207,7 +208,7 @@ def outer_tos(pair: Pair, folder: pathlib.Path, *ping_options: str) -> set[tuple
     """(UDP payload bytes, traffic class) of the outer packets of a first ping."""
     tunnel = configure(pair.left.start_vpn(), pair.right.start_vpn())
     log = folder / "capture"
-    capture = pair.left.begin("tcpdump", "-i", "link0", "-n", "-v", "-l", "--immediate-mode", "udp", log=log)
+    capture = pair.left.begin(*TCPDUMP, "-i", "link0", "-n", "-v", "-l", "--immediate-mode", "udp", log=log)
     wait_until(lambda: log.exists() and "listening" in log.read_text(), "tcpdump listens")
     wait_until(lambda: pair.left.run("ping", "-c", "1", "-W", "1", *ping_options, "10.9.0.2", check=False).returncode == 0,
                "a ping passes")

@@ -84,7 +84,7 @@ def world() -> Iterator[World]:
 
 def begin_transfer(world: World, direction: str, address: str, mebibytes: int) -> "subprocess.Popen[str]":
     process = world.client.adopt(subprocess.Popen(
-        world.client.command("/usr/bin/python3", "-c", TRANSFER, direction, address, str(mebibytes)), stdin=subprocess.PIPE,
+        world.client.lasting("/usr/bin/python3", "-c", TRANSFER, direction, address, str(mebibytes)), stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True))
     assert process.stdout is not None and process.stdout.readline() == "begun\n"
     return process

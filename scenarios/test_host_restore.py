@@ -494,7 +494,7 @@ def test_a_session_from_outside_survives(world: World, began: str) -> None:
             "    c.sendall(line.encode()); print(c.recv(99).decode().strip(), flush=True)\n")
 
     def connect() -> "subprocess.Popen[str]":
-        process = subprocess.Popen(world.internet.command("/usr/bin/python3", "-c", call), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(world.internet.lasting("/usr/bin/python3", "-c", call), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
 

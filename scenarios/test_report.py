@@ -9,8 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
+import leftovers
 import pytest
-from daemon_support import wait_until
+from daemon_support import unique_name, wait_until
 from report import Recording
 from running import BUILD, cannot_run, needs_root
 from two_worlds import RealTunnel
@@ -61,6 +62,22 @@ def world(recording):
 def test_never_begun(world) -> None:
     pass
 '''
+
+
+# Starts in hosts what goes on until it is ended, and is killed.
+A_KILLED_RUN = """
+import os, signal, sys
+import daemon_support, host_net
+
+with host_net.make_world() as world:
+    world.capture(world.router, "client")
+    world.frames(world.router, "client")
+    host_net.Daemon(world, "--interface", "cli0")
+    log = world.folder / "sleep.log"
+    daemon_support.Host(sys.argv[1], world.folder).begin("sh", "-c", "echo asleep; exec sleep 600", log=log)
+    daemon_support.wait_until(log.read_text, "it to begin")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 A_RUN_THAT_LEAVES = '''
@@ -242,3 +259,23 @@ def test_a_run_that_leaves_something_behind_fails(tmp_path: pathlib.Path) -> Non
         subprocess.run(["ip", "netns", "delete", namespace], check=True)
     assert done.returncode == 1 and "1 passed, 1 error" in done.stdout, done.stdout
     assert re.search(r"left behind by the run:\nE +process \d+: sleep 600.*\nE +namespace s\d+-left", done.stdout), done.stdout
+
+
+@pytest.mark.lab
+def test_nothing_goes_on_when_a_run_is_killed(tmp_path: pathlib.Path) -> None:
+    needs_root()
+    mark = f"TMPDIR={tmp_path}"
+
+    def going_on() -> list[int]:
+        return [number for number, _, environment in leftovers.processes() if mark.encode() in environment.split(b"\0")]
+
+    namespace = unique_name()
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
+    try:
+        done = subprocess.run(["env", mark, f"VPN_BUILD={BUILD}", sys.executable, "-c", A_KILLED_RUN, namespace], cwd=HERE)
+        assert done.returncode == -signal.SIGKILL
+        wait_until(lambda: not going_on(), "all of it to end")
+    finally:
+        for number in going_on():
+            os.kill(number, signal.SIGKILL)
+        subprocess.run(["ip", "netns", "delete", namespace], check=True)
