@@ -1,6 +1,7 @@
 #include "vpn/host/config_check.h"
 
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -77,7 +78,13 @@ TEST(ConfigCheck, MarkedPacketsAreAskedForNothing) {
   EXPECT_EQ(problem_of(config), "");
 }
 
-// The shortest of some runs, as the machine may be busy with something else.
+std::chrono::nanoseconds processor_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+// Of the processor, and the shortest of some runs, as the machine may be busy with something else.
 std::chrono::nanoseconds time_of_check(uint32_t peers) {
   config::Config config;
   for (uint32_t index = 0; index < peers; ++index) {
@@ -86,10 +93,10 @@ std::chrono::nanoseconds time_of_check(uint32_t peers) {
   }
   const config::ResolvedEndpoints resolved = resolve(config);
   std::chrono::nanoseconds shortest = std::chrono::nanoseconds::max();
-  for (int run = 0; run < 5; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
+  for (int run = 0; run < 9; ++run) {
+    const auto begin = processor_time();
     EXPECT_TRUE(check_config(config, resolved, kMark, nullptr, "wg0.conf").has_value());
-    shortest = std::min<std::chrono::nanoseconds>(shortest, std::chrono::steady_clock::now() - begin);
+    shortest = std::min(shortest, processor_time() - begin);
   }
   return shortest;
 }
