@@ -84,13 +84,19 @@ function(vpn_not_optimised name)
   endif()
 endfunction()
 
-# vpn_add_test(NAME SOURCES... LIBRARIES...): one GoogleTest executable, each of its tests known to ctest by name.
+# vpn_add_test(NAME SOURCES... LIBRARIES...): one GoogleTest executable, each of its tests known to ctest by name; with
+# sanitizers all in one process, for each process starts the sanitizer anew, which took a third of the time.
 function(vpn_add_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} vpn_warnings GTest::gmock GTest::gtest_main)
   vpn_not_optimised(${name})
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  if(VPN_SANITIZE)
+    add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  else()
+    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  endif()
 endfunction()
 
 # vpn_add_library(NAME SOURCES... LIBRARIES...): a static library with the project's warnings and include root.
