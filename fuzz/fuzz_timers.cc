@@ -167,14 +167,15 @@ class World {
       return;
     }
     note_received();
-    if (age >= 165s && !session_->last_chance_taken) {
-      session_->last_chance_taken = true;
-      expect_initiation_afresh();
-    }
     if (data && rules_.keepalive) {
       rules_.keepalive_again = true;
     } else if (data) {
       rules_.keepalive = now_.monotonic + 10s;
+    }
+    // Made when the Node is next asked for what to send, so that it goes in the place of that keepalive.
+    if (age >= 165s && !session_->last_chance_taken) {
+      session_->last_chance_taken = true;
+      expect_initiation_afresh();
     }
     check_sent();
   }
@@ -223,6 +224,10 @@ class World {
     if (persistent_ != 0s) rules_.persistent = now_.monotonic + persistent_;
   }
   void note_received() {
+    // Whether that timer has run just before is open, as in expect_data_sent(): then the time for attempts
+    // began anew.
+    if (rules_.no_answer && now_.monotonic >= rules_.no_answer->from)
+      rules_.attempts_began.to = now_.monotonic;
     rules_.no_answer.reset();
     if (persistent_ != 0s) rules_.persistent = now_.monotonic + persistent_;
   }
