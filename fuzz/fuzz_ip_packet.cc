@@ -37,7 +37,7 @@ struct Expected {
 
 Expected expect_ipv4(BytesView bytes) {
   if (bytes.size() < 20) return {wire::IpError::kLength};
-  const size_t header = (bytes[0] & 15u) * 4u;
+  const size_t header = size_t{bytes[0] & 15u} * 4;
   const size_t length = word(bytes, 2);
   if (header < 20 || header > length || length > bytes.size()) return {wire::IpError::kLength};
   return {std::nullopt, header, length, 12, 4, static_cast<uint8_t>(bytes[1] & 3)};

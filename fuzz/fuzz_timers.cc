@@ -26,7 +26,7 @@ constexpr size_t kMaxMoments = 160;
 
 Bytes32 key(uint8_t number) {
   Bytes32 bytes;
-  for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<uint8_t>(number * 41 + at);
+  for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<uint8_t>(size_t{number} * 41 + at);
   return fuzz::clamped(bytes);
 }
 
