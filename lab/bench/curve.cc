@@ -128,18 +128,18 @@ Result<CurveReport> run_curve(const std::string& curve, const Options& options,
   Probe probe;
   probe.seconds = base.seconds;
   probe.quick = base.quick;
-  double left = static_cast<double>(report->rounds * steps.size() * candidates->size());
+  size_t left = report->rounds * steps.size() * candidates->size();
   for (unsigned round = 0; round < report->rounds; ++round) {
     for (size_t index = 0; index < steps.size(); ++index) {
       const Step& step = steps[index];
       const double each = 1 + expected_seconds(probe, step.turn.measures.front());
-      for (size_t line = 0; line < candidates->size(); ++line, left -= 1) {
+      for (size_t line = 0; line < candidates->size(); ++line, --left) {
         const Candidate& candidate = (*candidates)[line];
         CandidateReport found = describe(candidate);
         if (found.absent) continue;
         progress(fmt::format("round {}/{}, {}: {:.0f} {}", round + 1, report->rounds, candidate.name, step.x,
                              report->x_title),
-                 left * each);
+                 static_cast<double>(left) * each);
         run_turn(candidate, step.turn, found, [](const std::string&) {});
         add_point(step, found, report->lines[line], index);
       }

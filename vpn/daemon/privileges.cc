@@ -159,6 +159,7 @@ Result<bool, Error> keep_only_what_serving_needs(const UserIds* user) {
 
 Result<UserIds, Error> find_user(const std::string& name) {
   errno = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): asked at the start, by the only thread that ever asks
   const passwd* const entry = getpwnam(name.c_str());
   if (entry == nullptr) {
     return fail(Error{"", 0, "User", "there is no user '" + name + "'",
