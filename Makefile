@@ -38,7 +38,7 @@ requirements: build ## (sudo) every requirement with the tests that show it, and
 	[ "$(VPN_NETEM)" = off ] || ci/test-netem; ci/requirements build-logs/ctest.xml build-logs/requirements*.json
 
 conformance: build ## (sudo) the scenarios that see a tunnel from outside, on every WireGuard here: a table, case by implementation
-	@ci/conformance
+	@source ci/steps.sh; trap 'give_back build-logs' EXIT; ci/conformance
 
 fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
 	@ci/build fuzz --target fuzz_targets

@@ -171,7 +171,7 @@ class Host:
         if keys:
             path = self.write_config("\n".join(["[Interface]", f"PrivateKey = {new_key().private}", "Table = off", *keys, ""]),
                                      interface)
-            return self._daemon(interface, *under, VPN, "daemon", path, *options).wait_ready()
+            return self.start_vpn_file(path, *options, under=under)
         return self._daemon(interface, *under, VPN, "daemon", "--interface", interface, *options).wait_ready()
 
     def start_wireguard_go(self, interface: str | None = None) -> Daemon:
@@ -185,9 +185,9 @@ class Host:
         path.write_text(text)
         return path
 
-    def start_vpn_file(self, path: pathlib.Path, *options: object) -> Daemon:
-        """Our daemon, from a wg-quick file."""
-        return self._daemon(path.stem, VPN, "daemon", path, *options).wait_ready()
+    def start_vpn_file(self, path: pathlib.Path, *options: object, under: Sequence[str] = ()) -> Daemon:
+        """Our daemon, from a wg-quick file, run by the command `under`."""
+        return self._daemon(path.stem, *under, VPN, "daemon", path, *options).wait_ready()
 
     def try_vpn_file(self, path: pathlib.Path, *options: object) -> subprocess.CompletedProcess[str]:
         """Our daemon, from a file that is to be refused."""

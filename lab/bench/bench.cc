@@ -8,7 +8,6 @@
 
 #include "lab/bench/leash.h"
 #include "lab/bench/machine.h"
-#include "lab/bench/turn.h"
 #include "lab/impair/impairment.h"
 
 namespace lab::bench {
@@ -69,19 +68,24 @@ Result<std::string> describe_link(const Options& options) {
                      options.weather.empty() ? "unimpaired" : options.weather);
 }
 
-Result<Report> run(const Options& options, const ProgressSink& progress) {
-  auto candidates = parse_candidates(options.candidates);
-  if (!candidates) return fail(candidates.error());
-  auto measures = parse_measures(options.measures);
-  if (!measures) return fail(measures.error());
+TurnOptions base_turn(const Options& options) {
   TurnOptions turn;
   turn.lab = fmt::format("bench-{}", ::getpid());
   turn.weather = options.weather;
   turn.engine = options.engine;
   turn.seed = options.seed;
-  turn.measures = std::move(*measures);
   turn.quick = options.quick;
   turn.seconds = options.quick ? std::min(options.seconds, 1.0) : options.seconds;
+  return turn;
+}
+
+Result<Report> run(const Options& options, const ProgressSink& progress) {
+  auto candidates = parse_candidates(options.candidates);
+  if (!candidates) return fail(candidates.error());
+  auto measures = parse_measures(options.measures);
+  if (!measures) return fail(measures.error());
+  TurnOptions turn = base_turn(options);
+  turn.measures = std::move(*measures);
   auto report = begin_report(options, *candidates, turn);
   if (!report) return report;
   std::vector<size_t> present;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "lab/bench/report.h"
+#include "lab/bench/turn.h"
 #include "lab/error.h"
 
 namespace lab::bench {
@@ -24,6 +25,9 @@ struct Options {
 
 // The link that is measured on, in words: "veth, unimpaired". An Error where the weather is none.
 [[nodiscard]] Result<std::string> describe_link(const Options& options);
+
+// A turn on that link, without a measure yet.
+[[nodiscard]] TurnOptions base_turn(const Options& options);
 
 // Told what is going on, and how long it will roughly take yet.
 using ProgressSink = std::function<void(const std::string& what, double seconds_left)>;

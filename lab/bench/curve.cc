@@ -1,7 +1,6 @@
 #include "lab/bench/curve.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 
@@ -85,18 +84,6 @@ Result<CurveReport> begin_report(const std::string& curve, const Options& option
   return report;
 }
 
-// What the turns of all steps have in common.
-TurnOptions base_turn(const Options& options) {
-  TurnOptions turn;
-  turn.lab = fmt::format("bench-{}", ::getpid());
-  turn.weather = options.weather;
-  turn.engine = options.engine;
-  turn.seed = options.seed;
-  turn.quick = options.quick;
-  turn.seconds = options.quick ? 0.5 : options.seconds;
-  return turn;
-}
-
 void add_point(const Step& step, CandidateReport& found, CurveLine& line, size_t index) {
   if (line.points.size() <= index) line.points.push_back({step.x, {}});
   for (const double sample : found.samples[step.metric])
@@ -114,7 +101,8 @@ Result<CurveReport> run_curve(const std::string& curve, const Options& options,
   if (!report) return report;
   const auto candidates = parse_candidates(options.candidates.empty() ? "vpn,vpn-aes" : options.candidates);
   if (!candidates) return fail(candidates.error());
-  const TurnOptions base = base_turn(options);
+  TurnOptions base = base_turn(options);
+  if (options.quick) base.seconds = 0.5;  // there are many steps
   const std::vector<Step> steps = curve == "peers"    ? peer_steps(base)
                                   : curve == "active" ? active_steps(base)
                                                       : size_steps(base);
