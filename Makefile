@@ -5,13 +5,16 @@ FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 LAB := build/bin/lab
 
-.PHONY: help build lab-up lab-down test test-netem readme scenarios requirements conformance fuzz fuzz-coverage fuzz-minimize fuzz-msan fuzz-tsan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
+.PHONY: help build built lab-up lab-down test test-netem readme scenarios requirements conformance fuzz fuzz-coverage fuzz-minimize fuzz-msan fuzz-tsan mutants bench bench-core check format tidy install uninstall deb test-deb fresh-machine clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-build: ## the everyday build, in build/
-	@ci/build dev
+build: ## the everyday build, in build/, file by file
+	@ci/build dev -DVPN_BUILT_ONCE=OFF
+
+built: ## build/ brought up to date, as it was begun (lab-up and test begin one of many files at a time)
+	@ci/build --once dev
 
 lab-up: ## (sudo) install what is missing, build, bring up two hosts with a tunnel, and prove it
 	@ci/lab-up
@@ -22,22 +25,22 @@ lab-down: ## (sudo) take the lab down; nothing is left
 test: ## (sudo) unit tests, checks, scenarios, fuzz smoke: one line a part and a total
 	@ci/test
 
-readme: build ## (sudo) run the blocks of README.md, in order
+readme: built ## (sudo) run the blocks of README.md, in order
 	@ci/readme-blocks
 
-scenarios: build ## (sudo) the scenario suite alone
+scenarios: built ## (sudo) the scenario suite alone
 	@ci/scenarios
 
-test-netem: build ## what needs the kernel's own netem and WireGuard, in a User-Mode Linux (built once, some minutes)
+test-netem: built ## what needs the kernel's own netem and WireGuard, in a User-Mode Linux (built once, some minutes)
 	@ci/test-netem
 
-requirements: build ## (sudo) every requirement with the tests that show it, and whether they pass (VPN_NETEM=off leaves out the netem lane)
+requirements: built ## (sudo) every requirement with the tests that show it, and whether they pass (VPN_NETEM=off leaves out the netem lane)
 	@source ci/steps.sh; as_owner mkdir -p build-logs; trap 'give_back build-logs build' EXIT; \
 	ctest --test-dir build -j $$(nproc) -LE slow --output-junit $(CURDIR)/build-logs/ctest.xml >build-logs/ctest.log; \
 	ci/scenarios -q --requirements build-logs/requirements.json; rm -f build-logs/requirements-netem.json; \
 	[ "$(VPN_NETEM)" = off ] || ci/test-netem; ci/requirements build-logs/ctest.xml build-logs/requirements*.json
 
-conformance: build ## (sudo) the scenarios that see a tunnel from outside, on every WireGuard here: a table, case by implementation
+conformance: built ## (sudo) the scenarios that see a tunnel from outside, on every WireGuard here: a table, case by implementation
 	@source ci/steps.sh; trap 'give_back build-logs' EXIT; ci/conformance
 
 fuzz: ## every fuzz target, FUZZ_SECONDS each (60)
@@ -65,7 +68,7 @@ fuzz-tsan: ## the target that has threads, under ThreadSanitizer
 mutants: ## plant the bugs of fuzz/mutants/, and let the fuzzers find each within FUZZ_SECONDS
 	@ci/mutants --seconds $(FUZZ_SECONDS)
 
-bench: build ## (sudo) ours and other VPNs side by side, cost curves, ciphers alone: build-logs/bench.{json,svg} and more
+bench: built ## (sudo) ours and other VPNs side by side, cost curves, ciphers alone: build-logs/bench.{json,svg} and more
 	@ci/build dev --target vpn_bench_plaintext vpn_bench_crowd
 	@ci/bench
 
@@ -73,16 +76,16 @@ bench-core: ## ciphers, handshakes, replay check, look-ups, memory, a hub of 10,
 	@ci/build dev --target vpn_crypto_bench vpn_core_bench vpn_sim_bench
 	@for bench in crypto core sim; do build/bin/vpn_$${bench}_bench || exit; done
 
-check: build ## format, include arrows, purity of the core, house-keeping, types
+check: built ## format, include arrows, purity of the core, house-keeping, types
 	@ci/checks
 
 format: ## clang-format over every C++ file
 	@ci/check-format --fix
 
-tidy: build ## clang-tidy over what changed
+tidy: built ## clang-tidy over what changed
 	@ci/check-tidy
 
-install: build ## (sudo) install vpn, lab and vpnlab below PREFIX (/usr/local); DESTDIR is honoured
+install: built ## (sudo) install vpn, lab and vpnlab below PREFIX (/usr/local); DESTDIR is honoured
 	@ci/install $(PREFIX)
 
 uninstall: ## (sudo) remove what 'make install' installed

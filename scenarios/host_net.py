@@ -424,3 +424,13 @@ def client_packets_in_clear(lines: list[str]) -> list[str]:
 def kill(process: "subprocess.Popen[str]") -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> str:
+    """Of sysctls those count that there were before: a module of the kernel that a tunnel needs, as conntrack's, brings its own."""
+    known = {line.partition(" = ")[0] for line in before["sysctls"].splitlines()}
+
+    def of(state: dict[str, str], what: str) -> str:
+        return state[what] if what != "sysctls" else "\n".join(line for line in state[what].splitlines() if line.partition(" = ")[0] in known)
+
+    return "\n".join(f"{what}:\n- {of(before, what)}\n+ {of(after, what)}" for what in before if of(before, what) != of(after, what))

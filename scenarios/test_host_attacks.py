@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_net import CLIENT, NAMES, ROGUE, SERVER, VPN, WEB, WEB6, World, client_packets_in_clear, make_world, wait_for
+from host_net import CLIENT, NAMES, ROGUE, SERVER, VPN, WEB, WEB6, World, client_packets_in_clear, differences, make_world, state_of, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -275,11 +275,11 @@ GLib.MainLoop().run()
 """
 
 
-def start_resolved(world: World) -> None:
+def start_resolved(world: World, leads_to_it: bool = True) -> None:
     bus = need("dbus-daemon", "dbus-daemon")
     if subprocess.run(["/usr/bin/python3", "-c", "import dbus, gi"], capture_output=True).returncode != 0:
         cannot_run("Python has no D-Bus", "sudo apt-get install python3-dbus python3-gi")
-    world.client.sh("mkdir -p /run/dbus")
+    world.client.sh("mkdir -p /run/dbus" + ("; echo nameserver 127.0.0.53 >/etc/resolv.conf" if leads_to_it else ""))
     world.client.path("/run/bus.conf").write_text(BUS)
     world.client.start(bus, "--config-file=/run/bus.conf", "--nofork", "--nopidfile")
     wait_for(lambda: world.client.path("/run/dbus/system_bus_socket").exists(), "the bus")
@@ -305,6 +305,26 @@ def test_systemd_resolved_asks_the_tunnel_alone_for_all_names(world: World, inte
     start_resolved(world)
     world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}\n{interface}", allowed=allowed))
     assert "[('.', True)]" in world.client.sh("grep ^domains /run/resolved.log")
+
+
+@pytest.mark.req("M5.3", "M5.4")
+@pytest.mark.parametrize("others", ["", "nameserver 127.0.0.53\n"])
+def test_a_resolv_conf_that_leads_past_systemd_resolved_is_changed_too(world: World, others: str) -> None:
+    """It runs, but programs ask the network's server: both have to be told, or names leak to that one."""
+    start_resolved(world, leads_to_it=False)
+    # What systemd-resolved installs as resolvconf, which tells it alone.
+    world.client.sh("mkdir -p /run/bin; touch /run/bin/resolvectl; chmod +x /run/bin/resolvectl; ln -s resolvectl /run/bin/resolvconf")
+    path = {"PATH": "/run/bin:" + os.environ["PATH"]}
+    world.client.path("/etc/resolv.conf").write_text(f"{others}nameserver 192.168.7.1\n")
+    world.client.sh("touch /run/resolved.log")
+    before = state_of(world.client)
+    world.client.run(VPN, "up", world.client_config(f"DNS = {NAMES}"), env=path)
+    index = world.client.sh("cat /sys/class/net/cli0/ifindex").strip()
+    assert world.client.sh("grep ^nameserver /etc/resolv.conf") == f"nameserver {NAMES}\n"
+    world.client.run(VPN, "down", "cli0", env=path)
+    assert world.client.sh("cat /run/resolved.log").splitlines() == [
+        f"dns {index} [(2, '{NAMES}')]", f"domains {index} [('.', True)]", f"revert {index}"]
+    assert differences(before, state_of(world.client)) == ""
 
 
 @pytest.mark.req("M5.4")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from host_net import (CLIENT, NAMES, ROGUE, SERVER, SERVER6, TUNNEL_CLIENT, VPN, WEB, WEB6, Daemon, World, client_packets_in_clear, kill,
+from host_net import (CLIENT, NAMES, ROGUE, SERVER, SERVER6, TUNNEL_CLIENT, VPN, WEB, WEB6, Daemon, World, client_packets_in_clear, differences, kill,
                       make_world, state_of, wait_for)
 from running import cannot_run
 
@@ -22,16 +22,6 @@ CYCLES = int(os.environ.get("VPN_HOST_CYCLES", "25"))
 def world() -> Iterator[World]:
     with make_world() as made:
         yield made
-
-
-def differences(before: dict[str, str], after: dict[str, str]) -> str:
-    """Of sysctls those count that there were before: a module of the kernel that a tunnel needs, as conntrack's, brings its own."""
-    known = {line.partition(" = ")[0] for line in before["sysctls"].splitlines()}
-
-    def of(state: dict[str, str], what: str) -> str:
-        return state[what] if what != "sysctls" else "\n".join(line for line in state[what].splitlines() if line.partition(" = ")[0] in known)
-
-    return "\n".join(f"{what}:\n- {of(before, what)}\n+ {of(after, what)}" for what in before if of(before, what) != of(after, what))
 
 
 def assert_unchanged(world: World, before: dict[str, str], when: str) -> None:

@@ -76,10 +76,11 @@ include(GoogleTest)
 find_library(IPSEC_MB_LIBRARY IPSec_MB)
 find_path(IPSEC_MB_INCLUDE intel-ipsec-mb.h)
 
-# vpn_not_optimised(NAME): what need not be fast when it is built once: tests, command lines, bindings, and what of the lab
-# carries no packet. The optimiser takes half of the compiler's time on them, with sanitizers two thirds.
+# vpn_not_optimised(NAME [INSTALLED]): what need not be fast when it is built once: tests, and, with sanitizers, also what
+# else carries no packet. The optimiser takes half of the compiler's time on tests, with sanitizers two thirds on all. What
+# `make install` installs stays optimised and fortified.
 function(vpn_not_optimised name)
-  if(VPN_BUILT_ONCE)
+  if(VPN_BUILT_ONCE AND (VPN_SANITIZE OR NOT "INSTALLED" IN_LIST ARGN))
     target_compile_options(${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
   endif()
 endfunction()

@@ -320,10 +320,7 @@ Result<bool, Error> Daemon::listen() {
 }
 
 Result<bool, Error> Daemon::confine() {
-  if (user_) {
-    control_->give_to(user_->user, user_->group);
-    log_.give_to(user_->user, user_->group);
-  }
+  if (user_) control_->give_to(user_->user, user_->group);
   if (auto dropped = drop_privileges(user_ ? &*user_ : nullptr); !dropped) return dropped;
   if (host_) host_->set_dns_by(*dns_);
   // Threads are to have no more privileges than this one, and the filter, put on all, lets none be made.

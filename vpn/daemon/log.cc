@@ -1,15 +1,17 @@
 #include "vpn/daemon/log.h"
 
 #include <spdlog/logger.h>
-#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <array>
+#include <mutex>
 #include <nlohmann/json.hpp>
+
+#include "vpn/daemon/log_file.h"
 
 namespace vpn::daemon {
 namespace {
@@ -55,6 +57,21 @@ std::string text_value(std::string_view value) {
   }
   return plain ? text : "\"" + text + "\"";
 }
+
+class FileSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FileSink(LogFile file) noexcept : file_(std::move(file)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    file_.append({line.data(), line.size()});
+  }
+  void flush_() override {}
+
+  LogFile file_;
+};
 
 }  // namespace
 
@@ -109,10 +126,6 @@ class Log::Sink {
   [[nodiscard]] bool wants(LogLevel level) const { return logger_.should_log(to_spdlog(level)); }
   void write(LogLevel level, const std::string& line) { logger_.log(to_spdlog(level), "{}", line); }
   void drop_terminal() { logger_.sinks().pop_back(); }
-  void give_to(uid_t user, gid_t group) const noexcept {
-    if (!file_.empty()) [[maybe_unused]]
-      const int given = chown(file_.c_str(), user, group);
-  }
 
  private:
   static constexpr char kBarePattern[] = "%v";
@@ -125,20 +138,17 @@ class Log::Sink {
       return;
     }
     const std::string path = log_file_path(source);
-    const mode_t mask = umask(0077);
-    try {
-      logger_.sinks().push_back(
-          std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLongestLogFile, 1));
-      logger_.sinks().back()->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
-      file_ = path;
-    } catch (const spdlog::spdlog_ex& error) {
-      problem_ = error.what();
+    auto file = LogFile::open(path, path.substr(0, path.rfind('.')) + ".1.log", kLongestLogFile);
+    if (!file) {
+      problem_ = file.error().to_string();
+      return;
     }
-    umask(mask);
+    logger_.sinks().push_back(std::make_shared<FileSink>(std::move(*file)));
+    logger_.sinks().back()->set_pattern(options.format == LogFormat::kJson ? kBarePattern : kTimedPattern);
   }
 
   spdlog::logger logger_;
-  std::string file_, problem_;
+  std::string problem_;
 };
 
 std::string log_file_path(const std::string& interface) {
@@ -153,10 +163,6 @@ Log::~Log() = default;
 
 void Log::let_go_of_terminal() noexcept {
   sink_->drop_terminal();
-}
-
-void Log::give_to(unsigned user, unsigned group) noexcept {
-  sink_->give_to(user, group);
 }
 
 bool Log::wants(LogLevel level) const {

@@ -45,8 +45,6 @@ class Log {
   // From now on nothing goes to stderr, which whoever started the daemon takes back; only a background log
   // cares.
   void let_go_of_terminal() noexcept;
-  // Hands a log file to the user that the daemon becomes, who is to be able to begin it anew.
-  void give_to(unsigned user, unsigned group) noexcept;
   [[nodiscard]] bool wants(LogLevel level) const;
 
   // `event` is a fixed phrase; what varies is in the fields.

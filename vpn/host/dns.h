@@ -10,13 +10,23 @@
 
 namespace vpn::host {
 
-enum class DnsMethod : uint8_t { kResolved, kResolvconf, kFile };
-[[nodiscard]] std::string_view dns_method_name(
-    DnsMethod method) noexcept;  // "resolved", "resolvconf", "file"
+// Of the last two, systemd-resolved answers the programs that ask it by name (nss-resolve), and the other who
+// goes by /etc/resolv.conf.
+enum class DnsMethod : uint8_t {
+  kResolved,
+  kResolvconf,
+  kFile,
+  kResolvedAndResolvconf,
+  kResolvedAndFile,
+};
+// "resolved", "resolvconf", "file", "resolved, resolvconf", "resolved, file"
+[[nodiscard]] std::string_view dns_method_name(DnsMethod method) noexcept;
 // By its name; any other name is the file's.
 [[nodiscard]] DnsMethod dns_method_of(std::string_view name) noexcept;
 
-// systemd-resolved where it is on the system bus, else resolvconf where it is in PATH, else the file.
+// systemd-resolved where it is on the system bus, alone if /etc/resolv.conf leads to it and nowhere else.
+// Else also resolvconf where it is in PATH, or else the file, or programs would go on asking the servers of
+// before.
 [[nodiscard]] DnsMethod find_dns_method();
 // Nothing, or why set_dns would fail.
 [[nodiscard]] Result<bool, Error> may_set_dns(DnsMethod method, const std::string& interface);

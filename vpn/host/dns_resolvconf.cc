@@ -94,7 +94,10 @@ bool has_resolvconf() {
   std::istringstream folders(path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path);
   std::string folder;
   while (std::getline(folders, folder, ':')) {
-    if (access((folder + "/" + kProgram).c_str(), X_OK) == 0) return true;
+    const std::string program = folder + "/" + kProgram;
+    std::error_code ignored;
+    if (access(program.c_str(), X_OK) == 0)
+      return std::filesystem::weakly_canonical(program, ignored).filename() != "resolvectl";
   }
   return false;
 }

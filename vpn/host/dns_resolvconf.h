@@ -9,7 +9,8 @@
 
 namespace vpn::host {
 
-// Whether it is in PATH, and what it is told ends up in /etc/resolv.conf.
+// Whether it is in PATH, and what it is told ends up in /etc/resolv.conf: systemd-resolved brings a program
+// of that name too (resolvectl(1)), which tells only systemd-resolved.
 [[nodiscard]] bool has_resolvconf();
 // Makes these the name servers and search domains, before all others, under the interface's name. Waits for
 // the program; an error where it cannot be run or fails.

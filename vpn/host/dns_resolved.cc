@@ -4,6 +4,8 @@
 #include <systemd/sd-bus.h>
 
 #include <memory>
+#include <sstream>
+#include <string>
 #include <system_error>
 
 namespace vpn::host {
@@ -80,6 +82,21 @@ bool has_resolved() {
   const Message owned(answer);
   int has_owner = 0;
   return result >= 0 && sd_bus_message_read(answer, "b", &has_owner) > 0 && has_owner != 0;
+}
+
+bool leads_to_resolved(std::string_view resolv_conf) {
+  bool leads = false;
+  std::istringstream lines{std::string(resolv_conf)};
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string key;
+    std::string server;
+    if (!(words >> key >> server) || key != "nameserver") continue;
+    if (server != "127.0.0.53" && server != "127.0.0.54") return false;
+    leads = true;
+  }
+  return leads;
 }
 
 Result<bool, Error> set_resolved(unsigned index, const SetDns& dns) {
