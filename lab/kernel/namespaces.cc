@@ -55,6 +55,13 @@ Result<void> make_mounts_private() {
               "before the chroot, make it one: mount --bind DIR DIR");
 }
 
+Result<void> mount_sysfs() {
+  constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  if (::mount("sysfs", "/sys", "sysfs", kFlags, nullptr) == 0) return {};
+  if (errno == EPERM && ::mount("sysfs", "/sys", "sysfs", kFlags | MS_RDONLY, nullptr) == 0) return {};
+  return fail_errno("/sys", "mounting it", "see 'lab doctor'");
+}
+
 Result<void> map_to_root(uid_t uid, gid_t gid) {
   if (auto done = write_file("/proc/self/setgroups", "deny"); !done) return done;
   if (auto done = write_file("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1"); !done) return done;

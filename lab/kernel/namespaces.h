@@ -33,6 +33,10 @@ class NetworkNamespaceScope {
 // Keeps what is mounted in the mount namespace that the calling process has just made from showing elsewhere.
 [[nodiscard]] Result<void> make_mounts_private();
 
+// Mounts /sys of the calling process's network namespace. Where the one that it covers is read-only, as in
+// containers, so is this one if we are in a user namespace: the kernel refuses more.
+[[nodiscard]] Result<void> mount_sysfs();
+
 // Maps the caller's user and group to root of the user namespace it has just made.
 [[nodiscard]] Result<void> map_to_root(uid_t uid, gid_t gid);
 

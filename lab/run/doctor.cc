@@ -162,8 +162,13 @@ std::vector<Finding> examine() {
   add("namespaces", true, std::string("Linux ") + kernel.release,
       try_in_namespaces([]() -> Result<void> { return {}; }),
       root ? "inside a container, let it make namespaces (--privileged)" : user_namespace_remedy());
-  add("mounts", true, "a lab has its own", try_in_namespaces([] { return make_mounts_private(); }),
-      "in a chroot, make its root a mount before: mount --bind DIR DIR");
+  add("mounts", true, "a lab has its own", try_in_namespaces([]() -> Result<void> {
+        if (auto done = make_mounts_private(); !done) return done;
+        return mount_sysfs();
+      }),
+      "in a chroot, make its root a mount before: mount --bind DIR DIR; inside a container that covers parts "
+      "of "
+      "/sys, run as root");
   const int tun = ::access("/dev/net/tun", R_OK | W_OK) == 0 ? 0 : errno;
   add("TUN and TAP (engine wire, VPN daemons)", true, "user-space links work", try_in_namespaces(probe_wire),
       tun == EACCES ? "chmod 0666 /dev/net/tun (udev's default), or run as root"

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lab/kernel/namespaces.h"
+
 namespace lab {
 namespace {
 
@@ -52,9 +54,7 @@ Result<void> make_host(const StateDirectory& state, const std::string& name, boo
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS) != 0)
     return fail_errno(name, "making its namespaces");
   if (::sethostname(name.data(), name.size()) != 0) return fail_errno(name, "setting the host name");
-  if (::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
-    return fail_errno(name, "mounting /sys");
-  }
+  if (auto mounted = mount_sysfs(); !mounted) return mounted;
   const std::string base = state.file(directory_of(name));
   if (auto mounted = mount_etc(base, rootless, files); !mounted) return mounted;
   if (auto mounted = mount_state(base); !mounted) return mounted;

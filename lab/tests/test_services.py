@@ -142,9 +142,9 @@ def test_a_shell_watching_and_events(lab: LabProgram) -> None:
 UNPRIVILEGED = 65534  # nobody
 
 
-@pytest.fixture
-def nobodys_lab() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Calls `lab` as nobody, who sees /dev/net/tun with udev's default rights (0666), whatever they are here."""
+@pytest.fixture(params=["", "mount -o remount,bind,ro /sys && "], ids=["", "in_a_container"])
+def nobodys_lab(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Calls `lab` as nobody, who sees /dev/net/tun with udev's default rights (0666), whatever they are here. In containers /sys is read-only."""
     with tempfile.TemporaryDirectory() as folder:
         tun = Path(folder) / "tun"
         os.mknod(tun, 0o666 | stat.S_IFCHR, os.makedev(10, 200))
@@ -154,7 +154,7 @@ def nobodys_lab() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
         os.chown(home, UNPRIVILEGED, UNPRIVILEGED)
         os.chmod(folder, 0o755)
         become = 'mount --bind "$0" /dev/net/tun && exec setpriv --reuid "$1" --regid "$1" --clear-groups -- "$@"'
-        become = become.replace('-- "$@"', '-- "${@:2}"')
+        become = request.param + become.replace('-- "$@"', '-- "${@:2}"')
 
         def call(*arguments: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(

@@ -1,5 +1,6 @@
-// A log file of bounded length. Once it is full, what it holds goes over into a second file, and it begins anew. Both
-// stay open, so that a daemon that has given up its privileges needs none in their folder, as renaming would.
+// A log file of bounded length. Once it is full, what it holds goes over into a second file, and it begins
+// anew. Both stay open, so that a daemon that has given up its privileges needs none in their folder, as
+// renaming would.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,8 @@ namespace vpn::daemon {
 
 class LogFile {
  public:
-  // Opens both files to go on writing, or makes them and their folder, for nobody but their owner. `longest`: bytes.
+  // Opens both files to go on writing, or makes them and their folder, for nobody but their owner. `longest`:
+  // bytes.
   [[nodiscard]] static Result<LogFile, Error> open(const std::string& path, const std::string& former,
                                                    size_t longest);
   // Whole lines. What does not fit the disk is lost.

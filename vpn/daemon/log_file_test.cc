@@ -41,7 +41,8 @@ TEST_F(LogFileTest, GoesOnWhereItWasAndIsItsOwnersAlone) {
 
 TEST_F(LogFileTest, WhatItHeldBeforeItWasFullIsInTheFormerOne) {
   auto file = open();
-  for (const char* const line : {"12345678\n", "one\n", "two\n", "three\n", "four\n"}) file.value().append(line);
+  for (const char* const line : {"12345678\n", "one\n", "two\n", "three\n", "four\n"})
+    file.value().append(line);
   EXPECT_EQ(read(now_), "four\n");
   EXPECT_EQ(read(former_), "three\n");
 }
@@ -70,7 +71,8 @@ TEST_F(LogFileTest, SaysWhatKeepsItFromBeingMade) {
   std::filesystem::create_directories(now_);
   const auto file = open();
   ASSERT_FALSE(file.has_value());
-  EXPECT_NE(file.error().to_string().find(now_ + ": cannot be opened: Is a directory; remedy: "), std::string::npos)
+  EXPECT_NE(file.error().to_string().find(now_ + ": cannot be opened: Is a directory; remedy: "),
+            std::string::npos)
       << file.error().to_string();
 }
 
