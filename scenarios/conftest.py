@@ -54,8 +54,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """What root has made in a user's checkout is the user's."""
     owner = ROOT.stat()
     if os.geteuid() == 0 and owner.st_uid != 0 and not hasattr(config, "workerinput"):
-        caches = [path for folder in ("ci", "pybindings", "scenarios", "lab") for path in (ROOT / folder).rglob("__pycache__")]
-        subprocess.run(["chown", "-R", f"{owner.st_uid}:{owner.st_gid}", BUILD, *caches], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["chown", "-Rh", "--from=0", f"{owner.st_uid}:{owner.st_gid}", ROOT], check=False, stderr=subprocess.DEVNULL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
