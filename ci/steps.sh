@@ -74,22 +74,20 @@ show_failure() {
 }
 
 step() {
-  local name=$1 remedy=$2 status=0 begin=$SECONDS heard pid log
+  local name=$1 remedy=$2 status=0 begin=$SECONDS pid log
   shift 2
   as_owner mkdir -p "$log_dir"
   log=$log_dir/${name//[^A-Za-z0-9._-]/-}.log
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
-  heard=$SECONDS
   [ -t 1 ] || printf '%s …\n' "$name"
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 1 ]; then
       printf '\r\033[K%s  %d s  %.90s' "$name" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r')"
-    elif [ $((SECONDS - heard)) -ge 60 ]; then
-      heard=$SECONDS
+      sleep 0.2
+    elif ! timeout 60 tail -s 0.2 --pid="$pid" -f /dev/null; then # one process a minute, where sleeps would be five a second
       printf '  … %d s  %.100s\n' $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r')"
     fi
-    sleep 0.2
   done
   wait "$pid" || status=$?
   give_back "$log"
@@ -147,7 +145,7 @@ built_ahead() {
       said=$line
       echo "$line"
     fi
-    sleep 0.5
+    sleep 1
   done
   [ -e "$ahead_dir/$name.done" ] || "$@"
 }

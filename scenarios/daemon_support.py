@@ -145,6 +145,10 @@ class Host:
     def ip(self, *words: object, check: bool = True) -> str:
         return run("ip", "-n", self.name, *words, check=check).stdout
 
+    def ip_batch(self, *lines: str) -> None:
+        """The same, many at once."""
+        run("ip", "-n", self.name, "-batch", "-", text_input="\n".join(lines))
+
     def begin(self, *command: object, log: pathlib.Path | None = None,
               environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Starts a process on this host that ends with the test at the latest, or with a run that dies."""
@@ -234,12 +238,10 @@ def make_pair(folder: pathlib.Path) -> Iterator[Pair]:
             run("ip", "netns", "add", host.name)
             hosts.append(host)
             host.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-            host.ip("link", "set", "lo", "up")
         hosts[0].ip("link", "add", "link0", "type", "veth", "peer", "name", "link0", "netns", hosts[1].name)
         for number, host in enumerate(hosts, 1):
-            host.ip("address", "add", f"192.0.2.{number}/24", "dev", "link0")
-            host.ip("address", "add", f"2001:db8::{number}/64", "dev", "link0", "nodad")
-            host.ip("link", "set", "link0", "up")
+            host.ip_batch("link set lo up", f"address add 192.0.2.{number}/24 dev link0", f"address add 2001:db8::{number}/64 dev link0 nodad",
+                          "link set link0 up")
         for host in hosts:
             wait_until(host.is_settled, "the link is up")
         yield Pair(hosts[0], hosts[1])
@@ -302,9 +304,8 @@ class Tunnel:
 
 
 def give_addresses(daemon: Daemon, number: int, mtu: int = 1420) -> None:
-    daemon.host.ip("address", "add", f"10.9.0.{number}/24", "dev", daemon.interface)
-    daemon.host.ip("address", "add", f"fd09::{number}/64", "dev", daemon.interface, "nodad")
-    daemon.host.ip("link", "set", daemon.interface, "mtu", mtu, "up")
+    daemon.host.ip_batch(f"address add 10.9.0.{number}/24 dev {daemon.interface}", f"address add fd09::{number}/64 dev {daemon.interface} nodad",
+                         f"link set {daemon.interface} mtu {mtu} up")
 
 
 def configure(left: Daemon, right: Daemon, family: int = 4, preshared: bool = True) -> Tunnel:

@@ -10,6 +10,7 @@ changes is seen outside. Everything ends with the test run, be that by `kill -9`
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -393,16 +394,27 @@ def make_world() -> Iterator[World]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# Of few processes, for it is asked some hundred times. Every part begins with a form feed and its name.
+STATE = r"""
+part() { printf '\f%s\n' "$1"; }
+part ipv4; printf 'rule\nroute show table all\n' | ip -4 -batch -
+part ipv6; printf 'rule\nroute show table all\n' | ip -6 -batch -
+part addresses; ip -o addr
+part nftables; nft list ruleset
+part sysctls; sysctl -a -r '^net[.]' 2>/dev/null || true
+part resolv.conf; stat -c '%F %a %N' /etc/resolv.conf; cat /etc/resolv.conf; echo /etc/*resolv*
+part files; ls -A /run /run/vpn 2>/dev/null || true
+"""
+
+
 def state_of(host: Host) -> dict[str, str]:
     """What a tunnel must leave byte for byte as it was (M5.4)."""
-    return {what: host.sh(command) for what, command in (
-        ("rules", "ip rule; ip -6 rule"),
-        ("routes", "ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'"),
-        ("addresses", "ip -o addr | sed 's/valid_lft.*//'"),
-        ("nftables", "nft list ruleset"),
-        ("sysctls", "sysctl -a 2>/dev/null | grep -E '^net[.]' | grep -vE 'nf_conntrack_(count|buckets|max)|netdev_rss|[.]random|stable_secret'"),
-        ("resolv.conf", "stat -c '%F %a %N' /etc/resolv.conf; cat /etc/resolv.conf; ls -A /etc | grep resolv"),
-        ("files", "ls -A /run /run/vpn 2>/dev/null | grep -v wireguard || true"))}
+    said = dict(part.split("\n", 1) for part in host.sh(STATE).split("\f")[1:])
+    said["ipv6"] = re.sub(r" expires \d+sec", "", said["ipv6"])
+    said["addresses"] = re.sub(r"valid_lft.*", "", said["addresses"])
+    said["sysctls"] = "".join(line for line in said["sysctls"].splitlines(True) if not re.search(r"nf_conntrack_(count|buckets|max)|netdev_rss|[.]random|stable_secret", line))
+    said["files"] = "".join(line for line in said["files"].splitlines(True) if "wireguard" not in line)
+    return said
 
 
 def client_packets_in_clear(lines: list[str]) -> list[str]:

@@ -235,7 +235,7 @@ def test_routes_that_somebody_removes_are_added_again(world: World, removal: str
     world.serve()
     before = state_of(world.client)
     daemon = Daemon(world, world.client_config(f"KillSwitch = {kill_switch}\nAllowLan = 172.16.0.0/16"))
-    network = ("rules", "routes", "addresses")
+    network = ("ipv4", "ipv6", "addresses")
 
     def of_network() -> dict[str, str]:
         now = state_of(world.client)  # the kernel's own address of the interface is another each time

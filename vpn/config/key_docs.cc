@@ -40,7 +40,11 @@ constexpr KeyDoc kDocs[] = {
      "the MTU of the route to the endpoints, less 60 over IPv4 and 80 over IPv6", "1420"},
     {kInterface, "DNS", "ADDRESS|DOMAIN, …",
      "The name servers to use while the tunnel is up, for all names, whatever AllowedIPs are; what is no "
-     "address is a search domain. Search domains alone leave the host's name servers as they are.",
+     "address is a search domain. Search domains alone leave the host's name servers as they are. Who is "
+     "told: "
+     "systemd-resolved where it runs, and, unless /etc/resolv.conf leads to it alone, also resolvconf, or "
+     "else "
+     "that file.",
      "none: name resolution stays as it is", "9.9.9.9, 2620:fe::fe, corp.example"},
     {kInterface, "Table", "auto|off|main|NUMBER",
      "The routing table for the peers' AllowedIPs. auto puts them into main, and a default route into a "
