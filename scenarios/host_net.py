@@ -394,7 +394,8 @@ def make_world() -> Iterator[World]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-# Of few processes, for it is asked some hundred times. Every part begins with a form feed and its name.
+# Of few processes, for it is asked some hundred times. Every part begins with a form feed and its name. Of sysctls some may only be
+# written, for which sysctl(8) fails, and /run/vpn is not there before the first tunnel: both show as what they lack.
 STATE = r"""
 part() { printf '\f%s\n' "$1"; }
 part ipv4; printf 'rule\nroute show table all\n' | ip -4 -batch -

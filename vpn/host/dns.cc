@@ -54,9 +54,9 @@ DnsMethod dns_method_of(std::string_view name) noexcept {
 }
 
 DnsMethod find_dns_method() {
+  if (!has_resolved()) return has_resolvconf() ? DnsMethod::kResolvconf : DnsMethod::kFile;
   std::ostringstream text;
   text << std::ifstream("/etc/resolv.conf").rdbuf();
-  if (!has_resolved()) return has_resolvconf() ? DnsMethod::kResolvconf : DnsMethod::kFile;
   if (leads_to_resolved(text.str())) return DnsMethod::kResolved;
   return has_resolvconf() ? DnsMethod::kResolvedAndResolvconf : DnsMethod::kResolvedAndFile;
 }
